@@ -1,0 +1,76 @@
+"""What one can find out about a network or do to it: exponents, pruning, readouts, measures."""
+
+from __future__ import annotations
+
+from analysis.capacity import capacity
+from analysis.lyapunov import NodeExponents, conditional_exponents, node_exponents
+from analysis.metrics import accuracy, mean_and_stderr, nrmse, valid_prediction_time
+from analysis.pruning import (
+    BASELINES,
+    Compensation,
+    PruneResult,
+    PruneStep,
+    apply_gains,
+    balanced_mask,
+    betweenness,
+    calibrated_scale,
+    coupling_matrix,
+    covariance,
+    delocalise,
+    hurwitz_scale,
+    inverse_participation_ratio,
+    keep_probabilities,
+    keeping_scores,
+    leverage,
+    lyapunov_matrix,
+    mean_shift,
+    prune_baseline,
+    sample_exact,
+    select_neurons,
+    spectral_abscissa,
+    system_matrix,
+    variance_gains,
+)
+from analysis.readout import LinearClassifier, LinearReadout
+from analysis.spikes import filtered_traces, interval_cv, rates, synaptic_operations
+
+__all__ = [
+    "BASELINES",
+    "Compensation",
+    "LinearClassifier",
+    "LinearReadout",
+    "NodeExponents",
+    "PruneResult",
+    "PruneStep",
+    "accuracy",
+    "apply_gains",
+    "balanced_mask",
+    "betweenness",
+    "calibrated_scale",
+    "capacity",
+    "conditional_exponents",
+    "coupling_matrix",
+    "covariance",
+    "delocalise",
+    "filtered_traces",
+    "hurwitz_scale",
+    "interval_cv",
+    "inverse_participation_ratio",
+    "keep_probabilities",
+    "keeping_scores",
+    "leverage",
+    "lyapunov_matrix",
+    "mean_and_stderr",
+    "mean_shift",
+    "node_exponents",
+    "nrmse",
+    "prune_baseline",
+    "rates",
+    "sample_exact",
+    "select_neurons",
+    "spectral_abscissa",
+    "synaptic_operations",
+    "system_matrix",
+    "valid_prediction_time",
+    "variance_gains",
+]

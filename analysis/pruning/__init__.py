@@ -1,0 +1,63 @@
+"""Pruning: what each step and each baseline does to a network."""
+
+from __future__ import annotations
+
+from analysis.pruning.baselines import BASELINES, Baseline, prune_baseline
+from analysis.pruning.compensate import (
+    Compensation,
+    apply_gains,
+    mean_shift,
+    noise_rates,
+    slow_rates,
+    variance_gains,
+)
+from analysis.pruning.linear_response import (
+    calibrated_scale,
+    covariance,
+    hurwitz_scale,
+    is_hurwitz,
+    spectral_abscissa,
+    system_matrix,
+)
+from analysis.pruning.neurons import betweenness, leverage, select_neurons
+from analysis.pruning.result import PruneResult, PruneStep
+from analysis.pruning.rewiring import delocalise, inverse_participation_ratio
+from analysis.pruning.sampling import balanced_mask, keep_probabilities, sample_exact
+from analysis.pruning.synapses import (
+    coupling_matrix,
+    keeping_scores,
+    literal_weights,
+    lyapunov_matrix,
+)
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "Compensation",
+    "PruneResult",
+    "PruneStep",
+    "apply_gains",
+    "balanced_mask",
+    "betweenness",
+    "calibrated_scale",
+    "coupling_matrix",
+    "covariance",
+    "delocalise",
+    "hurwitz_scale",
+    "inverse_participation_ratio",
+    "is_hurwitz",
+    "keep_probabilities",
+    "keeping_scores",
+    "leverage",
+    "literal_weights",
+    "lyapunov_matrix",
+    "mean_shift",
+    "noise_rates",
+    "prune_baseline",
+    "sample_exact",
+    "select_neurons",
+    "slow_rates",
+    "spectral_abscissa",
+    "system_matrix",
+    "variance_gains",
+]

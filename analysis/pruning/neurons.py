@@ -1,0 +1,288 @@
+"""Which neurons to keep: betweenness and other scores, and the selection by score."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import networkit as nk
+import numba
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from models_eq.errors import BudgetError, ParameterError
+from models_eq.hrsnn import HRSNN
+from models_eq.rng import check_seed, stream
+
+
+def betweenness(
+    net: HRSNN,
+    distance: Literal["hops", "inverse_weight"] = "hops",
+    samples: int | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Betweenness centrality of each neuron on the directed graph of the synapses.
+
+    Parameters
+    ----------
+    net : HRSNN
+    distance : {'hops', 'inverse_weight'}, optional
+        Length of a synapse: 1, or 1/|w| (a weight of 0 then connects nothing).
+    samples : int, optional
+        Estimate from the shortest paths out of this many neurons, drawn without
+        replacement; by default all are used.
+    seed : int, optional
+        Chooses these neurons; without `samples` nothing is drawn.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Share of the ordered pairs of other neurons whose shortest paths lead through each,
+        0 to 1, rounded to twelve digits so that equal scores are equal on any number of
+        threads. Zero for networks of fewer than three neurons.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown distance, or samples outside 1 to n.
+
+    Notes
+    -----
+    Brandes' algorithm [1]_, in NetworKit: O(n m) for hops, O(n m + n^2 log n) else. With
+    `samples` the dependencies of these sources times n / samples, which has the right
+    expectation (NetworKit's own estimate is biased on directed graphs).
+
+    References
+    ----------
+    .. [1] U. Brandes, A faster algorithm for betweenness centrality, J. Math. Sociol. 25
+       (2001). https://doi.org/10.1080/0022250X.2001.9990249
+
+    Examples
+    --------
+    >>> chain = HRSNN("lif_exp", 3, i=[0, 1], j=[1, 2], w=1.0, tau_m=0.02)
+    >>> betweenness(chain)
+    array([0. , 0.5, 0. ])
+    """
+    if distance not in ("hops", "inverse_weight"):
+        raise ParameterError("distance", "'hops' or 'inverse_weight'", distance)
+    n = net.n
+    if samples is not None and (isinstance(samples, bool) or not 1 <= samples <= n):
+        raise ParameterError("samples", f"None, or 1 to {n} neurons", samples)
+    seed = check_seed(seed)
+    if n < 3 or net.n_synapses == 0:
+        return np.zeros(n)
+    weighted = distance == "inverse_weight"
+    used = net.w != 0 if weighted else np.ones(net.n_synapses, dtype=bool)
+    length = 1.0 / np.abs(net.w[used]) if weighted else np.ones(net.n_synapses)
+    pre, post = net.i[used], net.j[used]
+    if samples is None:
+        graph = nk.GraphFromCoo((length, (pre, post)), n=n, weighted=weighted, directed=True)
+        raw = np.array(nk.centrality.Betweenness(graph).run().scores())
+    else:
+        sources = stream(seed, "prune").choice(n, int(samples), replace=False)
+        raw = _dependencies(pre, post, length, n, sources) * (n / sources.size)
+    return np.round(raw / ((n - 1) * (n - 2)), 12)
+
+
+def _dependencies(
+    pre: np.ndarray, post: np.ndarray, length: np.ndarray, n: int, sources: np.ndarray
+) -> np.ndarray:
+    """Brandes' dependencies on each neuron, summed over some sources."""
+    graph = sparse.csr_array((length, (pre, post)), shape=(n, n))
+    by_post = np.argsort(post, kind="stable")
+    start = np.concatenate([[0], np.cumsum(np.bincount(post, minlength=n))])
+    total = np.zeros(n)
+    for source in sources:
+        distance = csgraph.dijkstra(graph, indices=int(source))
+        order = np.argsort(distance, kind="stable")
+        order = order[: int(np.isfinite(distance).sum())]
+        _accumulate(order, distance, start, pre[by_post], length[by_post], total)
+    return total
+
+
+@numba.njit
+def _accumulate(  # type: ignore[no-untyped-def]
+    order, distance, start, pre, length, total
+):
+    """Add one source's dependencies: paths counted outwards, then shared out inwards."""
+    paths = np.zeros(distance.size)
+    share = np.zeros(distance.size)
+    paths[order[0]] = 1.0
+    for v in order[1:]:
+        for e in range(start[v], start[v + 1]):
+            if distance[pre[e]] + length[e] <= distance[v] * (1.0 + 1e-12):
+                paths[v] += paths[pre[e]]
+    for v in order[:0:-1]:
+        for e in range(start[v], start[v + 1]):
+            if distance[pre[e]] + length[e] <= distance[v] * (1.0 + 1e-12):
+                share[pre[e]] += paths[pre[e]] / paths[v] * (1.0 + share[v])
+        total[v] += share[v]
+
+
+def degree(net: HRSNN) -> np.ndarray:
+    """Number of synapses, incoming and outgoing, of each neuron.
+
+    Parameters
+    ----------
+    net : HRSNN
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    return (net.in_degree + net.out_degree).astype(float)
+
+
+def rate(net: HRSNN, rates: Any) -> np.ndarray:
+    """Measured firing rates as scores, checked.
+
+    Parameters
+    ----------
+    net : HRSNN
+    rates : array_like, shape (n,), Hz
+
+    Returns
+    -------
+    ndarray, shape (n,), Hz
+
+    Raises
+    ------
+    ParameterError
+        For rates of the wrong shape, negative or undefined.
+    """
+    scores = np.asarray(rates, dtype=float)
+    if scores.shape != (net.n,):
+        raise ParameterError("rates", f"shape ({net.n},)", f"shape {scores.shape}")
+    if not (np.isfinite(scores) & (scores >= 0)).all():
+        raise ParameterError("rates", "finite rates of at least 0 Hz", float(scores.min()))
+    return scores.copy()
+
+
+def random_scores(net: HRSNN, rng: np.random.Generator) -> np.ndarray:
+    """Scores that say nothing, the control of every other score.
+
+    Parameters
+    ----------
+    net : HRSNN
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    return rng.random(net.n)
+
+
+def leverage(covariance: Any, k: int) -> np.ndarray:
+    """How much each neuron adds to what those chosen before it explain.
+
+    Parameters
+    ----------
+    covariance : array_like, shape (n, n)
+        Positive semidefinite covariance of the activities under noise.
+    k : int
+        Number of pivots, 1 to n: neurons that will be kept.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        For a pivot the variance it had left when it was chosen, else the variance left after
+        the last one, so that the k highest scores are the k pivots in their order.
+
+    Raises
+    ------
+    ParameterError
+        For a matrix that is not square, finite or symmetric, or has a negative variance,
+        or k out of range.
+
+    Notes
+    -----
+    Cholesky factorisation with complete pivoting, stopped after k steps or when the variance
+    left is below rounding (1e-12 of the largest): O(n k^2).
+    """
+    c = np.asarray(covariance, dtype=float)
+    if c.ndim != 2 or c.shape[0] != c.shape[1] or c.size == 0:
+        raise ParameterError("covariance", "a square matrix", f"shape {c.shape}")
+    if not np.isfinite(c).all() or (np.diag(c) < 0).any() or not np.allclose(c, c.T):
+        raise ParameterError(
+            "covariance", "a finite, symmetric matrix with variances of at least 0"
+        )
+    n = c.shape[0]
+    if isinstance(k, bool) or int(k) != k or not 1 <= k <= n:
+        raise ParameterError("k", f"1 to {n} neurons", k)
+    left = np.diag(c).copy()
+    scores = np.zeros(n)
+    chosen = np.zeros(n, dtype=bool)
+    factor = np.zeros((int(k), n))
+    tolerance = 1e-12 * float(left.max())
+    for step in range(int(k)):
+        pivot = int(np.argmax(np.where(chosen, -np.inf, left)))
+        if left[pivot] <= tolerance:
+            break
+        scores[pivot] = left[pivot]
+        chosen[pivot] = True
+        done = factor[:step]
+        row = (c[pivot] - done[:, pivot] @ done) / np.sqrt(left[pivot])
+        factor[step] = row
+        left = np.maximum(left - row**2, 0.0)
+    return np.where(chosen, scores, left)
+
+
+def unreachable(net: HRSNN) -> np.ndarray:
+    """Neurons without any synapse, incoming or outgoing.
+
+    Parameters
+    ----------
+    net : HRSNN
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    return (net.in_degree == 0) & (net.out_degree == 0)
+
+
+def select_neurons(
+    scores: Any,
+    n_keep: int,
+    rng: np.random.Generator,
+    *,
+    dead: Any = None,
+) -> np.ndarray:
+    """Keep the neurons with the highest scores.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n,)
+    n_keep : int
+        How many to keep, 1 to n.
+    rng : numpy.random.Generator
+        Breaks ties.
+    dead : array_like of bool, shape (n,), optional
+        Silent or unreachable neurons; these go first, whatever their score.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Exactly `n_keep` are True. Dead ones remain only where the living are too few.
+
+    Raises
+    ------
+    BudgetError
+        For a count outside 1 to n.
+    ParameterError
+        For scores that are not finite, or a mask of the wrong shape.
+    """
+    value = np.asarray(scores, dtype=float)
+    if value.ndim != 1 or value.size == 0 or not np.isfinite(value).all():
+        raise ParameterError("scores", "one finite score per neuron", f"shape {value.shape}")
+    n = value.size
+    if isinstance(n_keep, bool) or int(n_keep) != n_keep or not 1 <= n_keep <= n:
+        raise BudgetError("n_keep", f"1 to {n} neurons", n_keep)
+    gone = np.zeros(n, dtype=bool) if dead is None else np.asarray(dead)
+    if gone.dtype != bool or gone.shape != (n,):
+        raise ParameterError("dead", f"a mask over {n} neurons", f"{gone.dtype} {gone.shape}")
+    order = np.lexsort((rng.random(n), -value, gone))
+    mask = np.zeros(n, dtype=bool)
+    mask[order[: int(n_keep)]] = True
+    return mask

@@ -1,0 +1,334 @@
+"""Verbs of one network: sample, simulate, lyapunov, prune, evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from brain_lnp.cli_options import (
+    Device,
+    Force,
+    Json,
+    Net,
+    Quiet,
+    Seed,
+    Verbose,
+    amount,
+    choose_device,
+    known,
+    load_network,
+    output_file,
+)
+from brain_lnp.cli_shell import shell
+
+_OUT = typer.Option("--output", "-o", metavar="FILE.npz", help="Where to save it.")
+Output = Annotated[Path, _OUT]
+MaybeOutput = Annotated[Path | None, _OUT]
+Duration = Annotated[str, typer.Option(metavar="TIME", help="Biological time, such as '5 s'.")]
+Step = Annotated[str, typer.Option(metavar="TIME", help="Time step.")]
+Noise = Annotated[
+    float,
+    typer.Option(help="Frozen noise into every neuron: SD of a free membrane, 0 for none."),
+]
+
+
+def sample(
+    output: Output,
+    n: Annotated[int | None, typer.Option("--n", help="Neurons, in place of the spec's.")] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="The keys of [network], or an experiment file."),
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Draw a network from a spec and save it."""
+    from brain_lnp.cli_spec import load_spec
+    from models_eq.spec import HRSNNSpec, sample_hrsnn
+    from models_eq.storage import save
+
+    output_file(output, force)
+    laws = HRSNNSpec() if spec is None else load_spec(spec)
+    if n is not None:
+        laws = replace(laws, n=n)
+    net = sample_hrsnn(laws, seed=seed)
+    save(net, output)
+    shell.results({"output": output, **_about(net), "seed": seed}, as_json=as_json)
+
+
+def simulate(
+    network: Net,
+    output: MaybeOutput = None,
+    duration: Duration = "2 s",
+    dt: Step = "1 ms",
+    noise: Noise = 0.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a network; print its rate, irregularity and synaptic operations."""
+    import numpy as np
+
+    from analysis.spikes import interval_cv, rates, synaptic_operations
+
+    net, run = _run(network, output, force, duration, dt, noise, seed, device)
+    rate, cv = rates(run), interval_cv(run)
+    shell.results(
+        {
+            "output": _save(run, output),
+            "neurons": net.n,
+            "duration_s": run.duration,
+            "dt_s": run.dt,
+            "device": run.device,
+            "spikes": run.n_spikes,
+            "mean_rate_hz": rate.mean(),
+            "silent_neurons": (rate == 0).sum(),
+            "cv": float(np.nanmean(cv)) if np.isfinite(cv).any() else None,
+            "sops_per_second": synaptic_operations(run, net),
+            "network_digest": net.digest,
+        },
+        as_json=as_json,
+    )
+
+
+def lyapunov(
+    network: Net,
+    output: MaybeOutput = None,
+    duration: Duration = "5 s",
+    dt: Step = "1 ms",
+    noise: Noise = 0.35,
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Lyapunov exponent of every neuron in its frozen input (conditional), in 1/s.
+
+    By default under the noise that Lyapunov Noise Pruning probes a network with. With --json each
+    neuron's exponent and standard error is printed as well.
+    """
+    from analysis.lyapunov.nodes import conditional_exponents
+
+    net, run = _run(network, output, force, duration, dt, noise, seed, device, ["spike_state"])
+    found = conditional_exponents(net, run)
+    data: dict[str, Any] = {
+        "output": _save(found, output),
+        "definition": found.definition,
+        "unit": "1/s",
+        "neurons": net.n,
+        "duration_s": run.duration,
+        "mean": found.exponents.mean(),
+        "sd": found.exponents.std(),
+        "min": found.exponents.min(),
+        "max": found.exponents.max(),
+        "mean_stderr": found.stderr.mean(),
+        "silent_neurons": net.n - len(set(run.i.tolist())),
+        "network_digest": net.digest,
+    }
+    if as_json:
+        data |= {"exponents": found.exponents, "stderr": found.stderr}
+    shell.results(data, as_json=as_json)
+
+
+def _run(
+    network: Path,
+    output: Path | None,
+    force: bool,
+    duration: str,
+    dt: str,
+    noise: float,
+    seed: int,
+    device: str,
+    record: list[str] | None = None,
+) -> tuple[Any, Any]:
+    """A network, and a run of it under frozen noise or none."""
+    from models_eq.simulate import simulate as run
+    from models_eq.stimulus import noise_stimulus
+    from models_eq.units import positive_seconds
+
+    if output is not None:
+        output_file(output, force)
+    net = load_network(network)
+    step = positive_seconds(dt, "dt")
+    positive_seconds(duration, "duration")
+    stimulus = None
+    if noise != 0:
+        # Held 1 ms, or the number of steps nearest to it.
+        hold = step * max(1, round(1e-3 / step))
+        stimulus = noise_stimulus(net, duration, sd=noise, hold=f"{hold!r} s", seed=seed)
+    with (
+        choose_device(device),
+        shell.working(f"simulating {duration} of {net.n} neurons"),
+    ):
+        return net, run(net, stimulus, duration=duration, dt=dt, record=record or (), seed=seed)
+
+
+def _save(value: Any, output: Path | None) -> Path | None:
+    if output is None:
+        return None
+    import brain_lnp.cli_kinds  # noqa: F401  # makes both kinds known
+    from models_eq.storage import save
+
+    return save(value, output)
+
+
+def prune(
+    network: Net,
+    output: Output,
+    synapses: Annotated[
+        str, typer.Option(metavar="SHARE", help="To keep: 0.1 of them, or a count such as 800.")
+    ],
+    neurons: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="The same for neurons. By default all; activity-based pruning then drops neurons "
+            "until the synapses fit.",
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="lnp, or a baseline such as random_matched or activity.")
+    ] = "lnp",
+    stimulus_task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Input for activity-based pruning.")
+    ] = None,
+    n_iter: Annotated[int | None, typer.Option(help="Iterations of lnp.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prune a network to an exact budget and save what is left.
+
+    Lyapunov Noise Pruning (lnp) needs no task. Activity-based pruning sees the training input of
+    the task that --stimulus-task names.
+    """
+    from brain_lnp.config import METHODS
+    from brain_lnp.lnp import prune as run
+    from models_eq.storage import save
+
+    output_file(output, force)
+    known(method, METHODS, "method")
+    n_synapses = amount(synapses, "synapses")
+    n_neurons = None if neurons is None else amount(neurons, "neurons")
+    net = load_network(network)
+    stimulus = _stimulus_of(method, stimulus_task, net, seed)
+    options: dict[str, Any] = {} if n_iter is None else {"n_iter": n_iter}
+    with choose_device(device), shell.progress(method) as progress:
+        result = run(
+            net,
+            method,
+            synapses=n_synapses,
+            neurons=n_neurons,
+            seed=seed,
+            stimulus=stimulus,
+            progress=progress,
+            **options,
+        )
+    save(result.net, output)
+    if result.stopped:
+        shell.line(f"warning: the budget was not reached: {result.stopped}")
+    data = {"output": output, "method": method, **_about(result.net)}
+    data |= {"kept_synapses": result.net.n_synapses / max(1, net.n_synapses)}
+    data |= {"kept_neurons": result.net.n / net.n, "stopped": result.stopped, "seed": seed}
+    if as_json:
+        data["steps"] = [
+            {"name": s.name, "neurons": s.n, "synapses": s.n_synapses, **dict(s.diagnostics)}
+            for s in result.steps
+        ]
+    shell.results(data, as_json=as_json)
+
+
+def _stimulus_of(method: str, task: str | None, net: Any, seed: int) -> Any:
+    from brain_lnp.evaluate import task_stimulus
+    from models_eq.errors import ParameterError
+
+    needs = method.startswith("activity")
+    if task is None:
+        if needs:
+            hint = "Give one, such as --stimulus-task lorenz63"
+            raise ParameterError("stimulus-task", f"a task for method {method}", "none", hint)
+        return None
+    from brain_lnp.cli_spec import make_task
+
+    found = make_task({"name": task}, seed)
+    if not needs:
+        shell.say(f"warning: method {method} sees no task; --stimulus-task is not used")
+        return None
+    # As much as experiments let activity-based pruning look at.
+    limit = 1000 if found.kind == "series" else 200
+    return task_stimulus(found, net.n_origin, part="train", limit=limit)
+
+
+def evaluate(
+    network: Net,
+    task: Annotated[
+        str, typer.Option(help="lorenz63, rossler, mackey_glass, csv, digits or images.")
+    ],
+    observe: Annotated[
+        str | None, typer.Option(help="Variables the network sees, such as x or xyz.")
+    ] = None,
+    predict: Annotated[
+        str | None, typer.Option(help="Variables (or the column of a CSV) to predict.")
+    ] = None,
+    horizon: Annotated[int | None, typer.Option(help="Samples ahead.")] = None,
+    path: Annotated[str | None, typer.Option(help="Data file of csv and images.")] = None,
+    column: Annotated[str | None, typer.Option(help="Column of a CSV that is seen.")] = None,
+    n_train: Annotated[int | None, typer.Option(help="Training samples.")] = None,
+    n_validation: Annotated[int | None, typer.Option(help="Validation samples.")] = None,
+    n_test: Annotated[int | None, typer.Option(help="Test samples.")] = None,
+    washout: Annotated[int | None, typer.Option(help="Samples dropped at the start.")] = None,
+    hold: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long a sample is held.")
+    ] = None,
+    input_sd: Annotated[float | None, typer.Option(help="Strength of the input.")] = None,
+    dt: Step = "1 ms",
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a linear readout of a network for a task and test it.
+
+    What is left out of the task's arguments takes the task's default.
+    """
+    from brain_lnp.cli_spec import make_task
+    from brain_lnp.evaluate import evaluate as run
+
+    net = load_network(network)
+    given = {
+        "name": task, "observe": observe, "predict": predict, "horizon": horizon, "path": path,
+        "column": column, "n_train": n_train, "n_validation": n_validation, "n_test": n_test,
+        "washout": washout, "hold": hold, "input_sd": input_sd,
+    }  # fmt: skip
+    asked = make_task({key: value for key, value in given.items() if value is not None}, seed)
+    with choose_device(device), shell.working(f"evaluating {asked.name}"):
+        found = run(net, asked, dt=dt, seed=seed)
+    data = found.to_dict()
+    if not as_json:
+        data = {key: value for key, value in data.items() if value is not None}
+    shell.results({**data, "baselines": dict(asked.baselines), "seed": seed}, as_json=as_json)
+
+
+def _about(net: Any) -> dict[str, Any]:
+    return {
+        "model": net.model,
+        "neurons": net.n,
+        "synapses": net.n_synapses,
+        "excitatory": float(net.is_exc.mean()),
+        "digest": net.digest,
+    }

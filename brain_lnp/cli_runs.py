@@ -1,0 +1,172 @@
+"""Verbs of whole experiments: demo, run, report; and devices."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brain_lnp.cli_options import Json, Quiet, Verbose, restore_interrupt
+from brain_lnp.cli_shell import duration, shell
+
+if TYPE_CHECKING:
+    from brain_lnp.config import Experiment
+
+_FOLDER = typer.Option(
+    "--output", "-o", metavar="FOLDER", help="Run folder; an interrupted run is resumed there."
+)
+Folder = Annotated[Path | None, _FOLDER]
+MaybeDevice = Annotated[
+    str | None,
+    typer.Option(help="In place of the experiment's; see `brain-lnp devices`."),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes.")]
+Seeds = Annotated[
+    list[int] | None,
+    typer.Option("--seed", help="Seeds in place of the demo's; may be given several times."),
+]
+
+
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Smaller: one budget, few methods, small networks.")
+    ] = False,
+    output: Folder = None,
+    device: MaybeDevice = None,
+    jobs: Jobs = None,
+    seed: Seeds = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Compare Lyapunov Noise Pruning with its baselines on tasks that come with the package."""
+    from brain_lnp.cli_spec import changed
+    from brain_lnp.config import demo_experiment
+    from brain_lnp.experiment import quick_demo_experiment
+
+    experiment = quick_demo_experiment() if quick else demo_experiment()
+    _check_device(device)
+    experiment = changed(experiment, device=device, seeds=list(seed) if seed else None)
+    folder = Path("runs") / ("demo-quick" if quick else "demo") if output is None else output
+    _run(experiment, folder, jobs, as_json)
+
+
+def run(
+    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="What to run.")],
+    output: Folder = None,
+    device: MaybeDevice = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run an experiment, or the rest of an interrupted one in the same folder.
+
+    Without -o the folder is runs/NAME, with the name that the experiment gives itself.
+    """
+    from brain_lnp.cli_spec import changed
+    from brain_lnp.config import load_experiment
+
+    asked = load_experiment(experiment)
+    _check_device(device)
+    asked = changed(asked, device=device)
+    _run(asked, Path("runs") / asked.experiment.name if output is None else output, jobs, as_json)
+
+
+def _check_device(name: str | None) -> None:
+    """Say why a device cannot run here, before the experiment says that it does not know it."""
+    from models_eq.device import use_device
+
+    if name is not None:
+        with use_device(name):
+            pass
+
+
+def _run(experiment: Experiment, folder: Path, jobs: int | None, as_json: bool) -> None:
+    from brain_lnp.experiment import run_experiment
+    from brain_lnp.report import write_figures
+
+    restore_interrupt()
+    shell.resume = f"run the same command again to go on from what is in {folder}"
+    begun = time.monotonic()
+    with shell.progress(experiment.experiment.name) as progress:
+        result = run_experiment(experiment, folder, progress=progress, jobs=jobs)
+    figures: list[Path] = []
+    if experiment.output.figures:
+        with shell.working("drawing figures"):
+            figures = [Path(p) for p in write_figures(result, result.folder) or ()]
+    _show(result, figures, as_json, time.monotonic() - begun)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the table and the figures of a finished run again, without computing anything."""
+    from brain_lnp.report import write_figures
+
+    result = _finished(folder)
+    with shell.working("drawing figures"):
+        figures = [Path(p) for p in write_figures(result, result.folder) or ()]
+    _show(result, figures, as_json, None)
+
+
+def _finished(folder: Path) -> Any:
+    from brain_lnp.experiment import ExperimentResult, summarise
+    from models_eq.errors import FormatError, MissingFileError
+
+    if not folder.is_dir():
+        raise MissingFileError(str(folder), "the folder of a run", "none")
+    source = folder / "results.json"
+    if not source.is_file():
+        hint = "An unfinished run goes on with: brain-lnp run EXPERIMENT.toml -o FOLDER"
+        raise MissingFileError(str(folder), "the folder of a finished run", "no results.json", hint)
+    try:
+        data = json.loads(source.read_bytes())
+        rows = data if isinstance(data, list) else data["rows"]
+        baselines = [] if isinstance(data, list) else data["baselines"]
+        return ExperimentResult(rows, summarise(rows), baselines, folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise FormatError(str(source), "the results of a run", why) from None
+
+
+def _show(result: Any, figures: list[Path], as_json: bool, seconds: float | None) -> None:
+    from brain_lnp.report import summary_table
+
+    if as_json:
+        data = {
+            "folder": result.folder, "figures": figures, "seconds": seconds,
+            "summary": result.summary, "baselines": result.baselines, "rows": result.rows,
+        }  # fmt: skip
+        shell.results(data, as_json=True)
+        return
+    shell.show(summary_table(result))
+    shell.write(f"results  {result.folder / 'results.csv'}")
+    for path in figures:
+        shell.write(f"figure   {path}")
+    if seconds is not None:
+        shell.write(f"time     {duration(seconds)}")
+
+
+def devices(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Which devices run on this machine, and if not, why."""
+    from rich.table import Table
+
+    from models_eq.device import best_device, capabilities
+
+    found, auto = capabilities(), best_device()
+    if as_json:
+        listed = [{"device": c.device, "available": c.available, "reason": c.reason} for c in found]
+        shell.results({"auto": auto, "devices": listed}, as_json=True)
+        return
+    table = Table("device", "runs here", "why")
+    for one in found:
+        name = f"{one.device} (auto)" if one.device == auto else one.device
+        table.add_row(name, "yes" if one.available else "no", one.reason)
+    shell.show(table)

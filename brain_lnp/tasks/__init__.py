@@ -1,0 +1,24 @@
+"""Tasks: chaotic systems, measured series and images, each as one frozen value."""
+
+from __future__ import annotations
+
+from brain_lnp.tasks import encoders, trivial
+from brain_lnp.tasks.chaotic import lorenz63, mackey_glass, rossler
+from brain_lnp.tasks.images import digits, image_task, load_npz_images
+from brain_lnp.tasks.series import csv_series
+from brain_lnp.tasks.task import Split, Task, forecast_task
+
+__all__ = [
+    "Split",
+    "Task",
+    "csv_series",
+    "digits",
+    "encoders",
+    "forecast_task",
+    "image_task",
+    "load_npz_images",
+    "lorenz63",
+    "mackey_glass",
+    "rossler",
+    "trivial",
+]

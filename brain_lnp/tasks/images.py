@@ -1,0 +1,252 @@
+"""Images read row by row: scikit-learn's digits, arrays, and npz files like MNIST's.
+
+Pixels are turned into currents so that an image drives a neuron as strongly as a standardised
+scalar series does, however many columns it has: each pixel position is centred on its mean over
+the training images, and all are divided by one number, the root of the mean over training images
+and rows of pixels of the *sum* over channels of the square. A neuron whose input weights have the
+standard deviation ``input_sd`` then receives a current of that standard deviation while the rows
+are shown, and none in the blank rows after them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brain_lnp.tasks.encoders import row_by_row
+from brain_lnp.tasks.task import Task, data_file, whole
+from models_eq.errors import FormatError, ParameterError
+from models_eq.rng import stream
+from models_eq.units import positive_seconds
+
+# Child of the input stream that draws the split; child () draws the input weights.
+_SPLIT = 1
+_NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def _stratified(
+    labels: np.ndarray, sizes: Sequence[int], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Disjoint random parts in which every class has its share, up to about one image."""
+    shuffled = rng.permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels[shuffled] == label)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    # Sorted by their place within their own class, any stretch of images is stratified.
+    order = shuffled[np.argsort(place, kind="stable")]
+    edges = np.cumsum([0, *sizes])
+    return [rng.permutation(order[a:b]) for a, b in pairwise(edges)]
+
+
+def _pair(images: Any, labels: Any, field: str) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim not in (3, 4) or images.size == 0 or images.dtype.kind not in "uif":
+        raise ParameterError(
+            field,
+            "numbers of shape (trials, height, width) or (trials, height, width, colours)",
+            f"{images.dtype}, shape {images.shape}",
+        )
+    if labels.shape != (len(images),):
+        raise ParameterError("labels", f"shape ({len(images)},)", f"shape {labels.shape}")
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise ParameterError(field, "finite pixels", "NaN or infinite ones")
+    return images, labels
+
+
+def _sizes(n: int, wanted: Sequence[int | None], shares: Sequence[float], what: str) -> list[int]:
+    """Sizes of the parts; what is not given takes its share, rounded down but for the last."""
+    names = ("n_train", "n_validation", "n_test")
+    cuts = np.round(np.cumsum([0.0, *shares]) * n).astype(int)
+    sizes = [
+        int(cuts[k + 1] - cuts[k]) if value is None else whole(value, names[k], 1)
+        for k, value in enumerate(wanted)
+    ]
+    if sum(sizes) > n or min(sizes) < 1:
+        raise ParameterError(", ".join(names[: len(sizes)]), f"parts of the {n} {what}", sizes)
+    return sizes
+
+
+def image_task(
+    images: Any,
+    labels: Any,
+    *,
+    test: tuple[Any, Any] | None = None,
+    name: str = "images",
+    n_train: int | None = None,
+    n_validation: int | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+    blank: int = 2,
+    hold: Any = "10 ms",
+    centre: bool = True,
+    input_sd: float = 2.0,
+    licence: str = "",
+) -> Task:
+    """Classification of images shown row by row.
+
+    Parameters
+    ----------
+    images : array_like, shape (trials, height, width) or (trials, height, width, colours)
+        Pixels in any unit.
+    labels : array_like, shape (trials,)
+        Integers or text.
+    test : (images, labels), optional
+        A test part that is kept apart; otherwise it is split off.
+    name : str
+    n_train, n_validation, n_test : int, optional
+        Sizes of the stratified random parts. Default: 60, 20 and 20 % (with ``test``: 80 and
+        20 %, and all of ``test``).
+    seed : int
+        Split and input weights.
+    blank : int
+        Rows without input after each image.
+    hold : Quantity or str
+        Biological time one row is held.
+    centre : bool
+        Subtract the mean training image.
+    input_sd : float
+        Standard deviation of the current while rows are shown (see the module's text).
+    licence : str
+
+    Returns
+    -------
+    Task
+        Inputs of shape (trials, height + blank, width * colours); the state is reset for each.
+
+    Raises
+    ------
+    ParameterError
+        Naming the argument that is wrong.
+    """
+    images, labels = _pair(images, labels, "images")
+    rng = stream(seed, "input", _SPLIT)
+    if test is None:
+        sizes = _sizes(len(images), (n_train, n_validation, n_test), (0.6, 0.2, 0.2), "images")
+        order = np.concatenate(_stratified(labels, sizes, rng))
+        images, labels = images[order], labels[order]
+    else:
+        held_images, held_labels = _pair(*test, "test")
+        if held_images.shape[1:] != images.shape[1:]:
+            raise ParameterError("test", f"images of shape {images.shape[1:]}", held_images.shape)
+        sizes = _sizes(len(images), (n_train, n_validation), (0.8, 0.2), "training images")
+        order = np.concatenate(_stratified(labels, sizes, rng))
+        sizes += _sizes(len(held_images), (n_test,), (1.0,), "test images")
+        kept = _stratified(held_labels, sizes[2:], rng)[0]
+        images = np.concatenate([images[order], held_images[kept]])
+        labels = np.concatenate([labels[order], held_labels[kept]])
+    pixels = images.astype(float)
+    training = pixels[: sizes[0]]
+    if centre:
+        pixels = pixels - training.mean(axis=0)
+    power = np.mean(pixels[: sizes[0]] ** 2) * np.prod(images.shape[2:])
+    if np.ptp(training) == 0 or power == 0:
+        raise ParameterError("images", "pixels that vary in the training part", "constant ones")
+    return Task(
+        name,
+        row_by_row(pixels / np.sqrt(power), blank),
+        labels,
+        "images",
+        hold=positive_seconds(hold, "hold"),
+        washout=0,
+        n_train=sizes[0],
+        n_validation=sizes[1],
+        n_test=sizes[2],
+        input_sd=input_sd,
+        metric="accuracy",
+        licence=licence,
+        input_seed=seed,
+    )
+
+
+def digits(seed: int = 0, **settings: Any) -> Task:
+    """The 1797 hand-written digits of 8 x 8 pixels that scikit-learn carries.
+
+    Parameters
+    ----------
+    seed : int
+        Split and input weights.
+    **settings
+        As for :func:`image_task`.
+
+    Returns
+    -------
+    Task
+        Inputs of shape (1797, 10, 8): eight rows of 10 ms and two blank ones; 1078, 360 and 359
+        images for training, validation and test.
+
+    References
+    ----------
+    Alpaydin & Kaynak 1998, UCI Machine Learning Repository, doi:10.24432/C50P49.
+    """
+    # Only users of this task pay for the import.
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    defaults = {"name": "digits", "licence": "UCI repository, CC BY 4.0"}
+    return image_task(data.images / 16, data.target, seed=seed, **{**defaults, **settings})
+
+
+def load_npz_images(
+    path: str | os.PathLike[str],
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    n_train: int | None = 2000,
+    n_validation: int | None = 500,
+    n_test: int | None = 1000,
+    **settings: Any,
+) -> Task:
+    """Images from an npz file with the arrays x_train, y_train, x_test and y_test.
+
+    Parameters
+    ----------
+    path : path-like
+        Such as ``mnist.npz``; 8-bit pixels.
+    directory : path-like, optional
+        Folder to look in. Default: the working directory, then ``$BRAIN_LNP_DATA``.
+    seed : int
+        Split and input weights.
+    n_train, n_validation, n_test : int or None
+        Sizes of the stratified random parts (None: 80 and 20 % of the file's training part, and
+        all of its test part, which nothing else is drawn from).
+    **settings
+        As for :func:`image_task`.
+
+    Raises
+    ------
+    MissingFileError
+        If the file is not there, saying what to do.
+    FormatError
+        If it is not such a file. Pickled arrays are refused.
+    """
+    file = data_file(path, directory)
+    try:
+        with np.load(file, allow_pickle=False) as npz:
+            absent = [key for key in _NPZ_KEYS if key not in npz]
+            found = list(npz) if absent else []
+            arrays = [] if absent else [npz[key] for key in _NPZ_KEYS]
+    except Exception as error:  # zipfile, zlib and lzma each raise their own
+        raise FormatError(
+            str(file), "a readable npz file without pickled arrays", str(error)
+        ) from error
+    if absent:
+        raise FormatError(
+            str(file), "the arrays " + ", ".join(_NPZ_KEYS), f"{found}, without {absent}"
+        )
+    x_train, y_train, x_test, y_test = arrays
+    return image_task(
+        x_train,
+        y_train,
+        test=(x_test, y_test),
+        seed=seed,
+        n_train=n_train,
+        n_validation=n_validation,
+        n_test=n_test,
+        **{"name": Path(file).stem, **settings},
+    )

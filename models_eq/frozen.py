@@ -1,0 +1,89 @@
+"""Frozen arrays as Brian2 functions, for every code generation target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from brian2 import Function, second
+
+
+def frozen_input(values: np.ndarray, hold: float) -> Function:
+    """Brian2 function ``frozen_input(t, channel)``: row ``t / hold``, column ``channel``.
+
+    Unlike a TimedArray, the generated code does not contain the array's shape, so one compiled
+    module serves inputs of any size.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, c)
+        Input values.
+    hold : float, s
+        Length of a row.
+    """
+    flat = np.ascontiguousarray(values, dtype=np.float64).ravel()
+    rows, cols = values.shape
+    meta = np.array([1.0 / hold, rows, cols], dtype=np.float64)
+    last = rows - 1
+
+    def python(t: Any, channel: Any) -> Any:
+        row = np.clip(np.asarray(np.asarray(t) / hold + 1e-6, dtype=np.int64), 0, last)
+        return values[row, np.asarray(channel)]
+
+    function = Function(
+        python, arg_units=[second, 1], return_unit=1, arg_names=["t", "channel"], stateless=False
+    )
+    function.implementations.add_implementation("numpy", python)
+    namespace = {"frozen_input_values": flat, "frozen_input_meta": meta}
+    cpp = """
+    static inline double frozen_input(const double t, const int channel)
+    {
+        long row = (long)(t * _namespacefrozen_input_meta[0] + 1e-6);
+        const long rows = (long)_namespacefrozen_input_meta[1];
+        if (row >= rows) row = rows - 1;
+        return _namespacefrozen_input_values[row * (long)_namespacefrozen_input_meta[2] + channel];
+    }
+    """
+    cython = """
+    cdef double frozen_input(const double t, const int channel):
+        global _namespacefrozen_input_values, _namespacefrozen_input_meta
+        cdef long row = <long>(t * _namespacefrozen_input_meta[0] + 1e-6)
+        cdef long rows = <long>_namespacefrozen_input_meta[1]
+        if row >= rows:
+            row = rows - 1
+        return _namespacefrozen_input_values[row * <long>_namespacefrozen_input_meta[2] + channel]
+    """
+    for target, code in (("cpp", cpp), ("cython", cython)):
+        function.implementations.add_implementation(
+            target, code, namespace=namespace, name="frozen_input"
+        )
+    return function
+
+
+def frozen_values(name: str, values: np.ndarray) -> Function:
+    """Brian2 function ``name(i)``: one value for each neuron.
+
+    Parameters
+    ----------
+    name : str
+        Name of the function.
+    values : ndarray, shape (total,)
+        Values.
+    """
+    values = np.ascontiguousarray(values, dtype=np.float64)
+
+    def python(i: Any) -> Any:
+        return values[np.asarray(i)]
+
+    function = Function(python, arg_units=[1], return_unit=1, arg_names=["i"], stateless=False)
+    function.implementations.add_implementation("numpy", python)
+    namespace = {f"{name}_values": values}
+    cpp = f"static inline double {name}(const int i) {{ return _namespace{name}_values[i]; }}"
+    cython = (
+        f"cdef double {name}(const int i):\n"
+        f"    global _namespace{name}_values\n"
+        f"    return _namespace{name}_values[i]\n"
+    )
+    for target, code in (("cpp", cpp), ("cython", cython)):
+        function.implementations.add_implementation(target, code, namespace=namespace, name=name)
+    return function

@@ -6,6 +6,7 @@ Exit status: 0 done; 1 a fault of the program; 2 the user's input is wrong; 130 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -121,9 +122,9 @@ def _wrong(message: str) -> int:
 
 
 def _of_usage(error: Any, arguments: Sequence[str]) -> str:
-    message = str(error.format_message()).rstrip(".")
+    message = re.sub(r"([^.?!])$", r"\1.", str(error.format_message()).rstrip(".").strip())
     verb = next((a for a in arguments if a in {v.__name__ for v, _ in _VERBS}), "")
-    return f"{message}. See: {' '.join(filter(None, (NAME, verb, '--help')))}"
+    return f"{message} See: {' '.join(filter(None, (NAME, verb, '--help')))}"
 
 
 def _fault(error: Exception) -> int:

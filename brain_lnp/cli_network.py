@@ -84,7 +84,8 @@ def simulate(
     rate, cv = rates(run), interval_cv(run)
     shell.results(
         {
-            "output": _save(run, output),
+            # Without the time it took: equal runs are equal files.
+            "output": _save(replace(run, run_seconds=0.0), output),
             "neurons": net.n,
             "duration_s": run.duration,
             "dt_s": run.dt,
@@ -175,12 +176,11 @@ def _run(
 
 
 def _save(value: Any, output: Path | None) -> Path | None:
-    if output is None:
-        return None
-    import brain_lnp.cli_kinds  # noqa: F401  # makes both kinds known
-    from models_eq.storage import save
+    if output is not None:
+        from models_eq.storage import save
 
-    return save(value, output)
+        save(value, output)
+    return output
 
 
 def prune(
@@ -213,11 +213,11 @@ def prune(
 ) -> None:
     """Prune a network to an exact budget and save what is left.
 
-    Lyapunov Noise Pruning (lnp) needs no task. Activity-based pruning sees the training input of
-    the task that --stimulus-task names.
+    Lyapunov Noise Pruning (lnp) needs no task. Activity-based pruning sees the training input
+    of the task that --stimulus-task names.
     """
     from brain_lnp.config import METHODS
-    from brain_lnp.lnp import prune as run
+    from brain_lnp.methods import prune as run
     from models_eq.storage import save
 
     output_file(output, force)
@@ -253,7 +253,7 @@ def prune(
 
 
 def _stimulus_of(method: str, task: str | None, net: Any, seed: int) -> Any:
-    from brain_lnp.evaluate import task_stimulus
+    from brain_lnp.evaluation import task_stimulus
     from models_eq.errors import ParameterError
 
     needs = method.startswith("activity")
@@ -307,7 +307,8 @@ def evaluate(
     What is left out of the task's arguments takes the task's default.
     """
     from brain_lnp.cli_spec import make_task
-    from brain_lnp.evaluate import evaluate as run
+    from brain_lnp.evaluation import evaluate as run
+    from brain_lnp.tasks import trivial
 
     net = load_network(network)
     given = {
@@ -319,9 +320,10 @@ def evaluate(
     with choose_device(device), shell.working(f"evaluating {asked.name}"):
         found = run(net, asked, dt=dt, seed=seed)
     data = found.to_dict()
-    if not as_json:
+    if not as_json:  # what does not apply
         data = {key: value for key, value in data.items() if value is not None}
-    shell.results({**data, "baselines": dict(asked.baselines), "seed": seed}, as_json=as_json)
+    data |= {f"{asked.metric}_without_network": trivial.baselines(asked), "seed": seed}
+    shell.results(data, as_json=as_json)
 
 
 def _about(net: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,18 +88,36 @@ def _check_device(name: str | None) -> None:
 
 def _run(experiment: Experiment, folder: Path, jobs: int | None, as_json: bool) -> None:
     from brain_lnp.experiment import run_experiment
-    from brain_lnp.report import write_figures
+    from models_eq.errors import BrainLNPError
 
     restore_interrupt()
+    _check(experiment)
     shell.resume = f"run the same command again to go on from what is in {folder}"
-    begun = time.monotonic()
-    with shell.progress(experiment.experiment.name) as progress:
-        result = run_experiment(experiment, folder, progress=progress, jobs=jobs)
-    figures: list[Path] = []
-    if experiment.output.figures:
-        with shell.working("drawing figures"):
-            figures = [Path(p) for p in write_figures(result, result.folder) or ()]
-    _show(result, figures, as_json, time.monotonic() - begun)
+    begun, is_new = time.monotonic(), not folder.exists()
+    try:
+        with shell.progress(experiment.experiment.name) as progress:
+            result = run_experiment(experiment, folder, progress=progress, jobs=jobs)
+    except BrainLNPError:
+        # Else the folder would refuse the experiment once it is put right.
+        if is_new and not any((folder / "units").glob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _show(result, as_json, begun, figures=experiment.output.figures)
+
+
+def _check(experiment: Experiment) -> None:
+    """Find before hours of pruning what would end them: a file that is missing, a tiny budget."""
+    from analysis.pruning.result import budget
+    from brain_lnp.units import make_tasks
+    from models_eq.spec import sample_hrsnn
+
+    seed, prune = experiment.experiment.seeds[0], experiment.prune
+    make_tasks(experiment, seed)
+    net = sample_hrsnn(experiment.network.to_spec(), seed=seed)
+    for k, share in enumerate(prune.synapses):
+        budget(share, net.n_synapses, f"prune.synapses.{k}", 1)
+    for k, share in enumerate(prune.neurons):
+        budget(share, net.n, f"prune.neurons.{k}", 1)
 
 
 def report(
@@ -108,16 +127,12 @@ def report(
     verbose: Verbose = False,
 ) -> None:
     """Write the table and the figures of a finished run again, without computing anything."""
-    from brain_lnp.report import write_figures
-
-    result = _finished(folder)
-    with shell.working("drawing figures"):
-        figures = [Path(p) for p in write_figures(result, result.folder) or ()]
-    _show(result, figures, as_json, None)
+    _show(_finished(folder), as_json, None)
 
 
 def _finished(folder: Path) -> Any:
-    from brain_lnp.experiment import ExperimentResult, summarise
+    from brain_lnp.experiment import ExperimentResult
+    from brain_lnp.summary import summarise
     from models_eq.errors import FormatError, MissingFileError
 
     if not folder.is_dir():
@@ -136,19 +151,26 @@ def _finished(folder: Path) -> Any:
         raise FormatError(str(source), "the results of a run", why) from None
 
 
-def _show(result: Any, figures: list[Path], as_json: bool, seconds: float | None) -> None:
-    from brain_lnp.report import summary_table
+def _show(result: Any, as_json: bool, begun: float | None, *, figures: bool = True) -> None:
+    """Print the results, then draw the figures: a figure that fails hides no result."""
+    from brain_lnp.report import summary_table, write_figures
 
+    if not as_json:
+        shell.show(summary_table(result))
+        shell.write(f"results  {result.folder / 'results.csv'}")
+    paths: list[Path] = []
+    if figures:
+        with shell.working("drawing figures"):
+            paths = write_figures(result, result.folder)
+    seconds = None if begun is None else time.monotonic() - begun
     if as_json:
         data = {
-            "folder": result.folder, "figures": figures, "seconds": seconds,
+            "folder": result.folder, "figures": paths, "seconds": seconds,
             "summary": result.summary, "baselines": result.baselines, "rows": result.rows,
         }  # fmt: skip
         shell.results(data, as_json=True)
         return
-    shell.show(summary_table(result))
-    shell.write(f"results  {result.folder / 'results.csv'}")
-    for path in figures:
+    for path in paths:
         shell.write(f"figure   {path}")
     if seconds is not None:
         shell.write(f"time     {duration(seconds)}")
@@ -157,6 +179,7 @@ def _show(result: Any, figures: list[Path], as_json: bool, seconds: float | None
 def devices(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Which devices run on this machine, and if not, why."""
     from rich.table import Table
+    from rich.text import Text
 
     from models_eq.device import best_device, capabilities
 
@@ -168,5 +191,5 @@ def devices(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = Fals
     table = Table("device", "runs here", "why")
     for one in found:
         name = f"{one.device} (auto)" if one.device == auto else one.device
-        table.add_row(name, "yes" if one.available else "no", one.reason)
+        table.add_row(name, "yes" if one.available else "no", Text(one.reason))
     shell.show(table)

@@ -17,9 +17,11 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 Progress = Callable[[str, int, int], None]
 OURS = ("models_eq", "analysis", "brain_lnp")
+_RUSH = 0.2  # seconds: a unit that takes less was there before
 _EVERY = 15.0  # seconds between lines of progress where stderr is no terminal
 
 
@@ -82,13 +84,16 @@ class Shell:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def show(self, content: RenderableType) -> None:
-        """Render a table or a text to stdout; wide enough for files and pipes."""
+        """Render a table to stdout; wide enough for files and pipes.
+
+        What is not ours to word goes into a ``rich.text.Text``: plain text is read as markup.
+        """
         console = Console()
         if not console.is_terminal and "COLUMNS" not in os.environ:
-            console = Console(width=160)
+            console = Console(width=200)
         with console.capture() as captured:
-            console.print(content, highlight=False, markup=False, emoji=False)
-        self.write(captured.get())
+            console.print(content, highlight=False, emoji=False)
+        self.write("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def results(self, data: Mapping[str, Any], *, as_json: bool) -> None:
         """One value a line, or one JSON object."""
@@ -97,7 +102,7 @@ class Shell:
             return
         table = Table.grid(padding=(0, 2))
         for name, value in data.items():
-            table.add_row(name.replace("_", " "), _readable(value))
+            table.add_row(Text(name.replace("_", " ")), Text(_readable(value)))
         self.show(table)
 
     # -- progress --------------------------------------------------------------------------------
@@ -137,23 +142,25 @@ class Shell:
             *columns, console=self.err, transient=True, refresh_per_second=4,
             speed_estimate_period=3600,
         ) as bar:  # fmt: skip
-            task = bar.add_task(title, total=None)
+            task, pace = bar.add_task(title, total=None), _Pace()
 
             def report(text: str, done: int, total: int) -> None:
-                bar.update(task, description=f"{title}: {text}", completed=done, total=total)
+                change = bar.reset if pace.is_resuming(done) else bar.update
+                change(task, description=f"{title}: {text}", completed=done, total=total)
 
             yield report
 
     def _lines(self, title: str) -> Progress:
-        begun = last = time.monotonic()
+        pace, last = _Pace(), time.monotonic()
 
         def report(text: str, done: int, total: int) -> None:
             nonlocal last
-            now = time.monotonic()
-            if now - last < _EVERY:
+            pace.is_resuming(done)
+            if pace.now - last < _EVERY:
                 return
-            last = now
-            left = f", {duration((now - begun) / done * (total - done))} left" if done else ""
+            last, new = pace.now, done - pace.done_before
+            seconds = (pace.now - pace.begun) / new * (total - done) if new else None
+            left = "" if seconds is None else f", {duration(seconds)} left"
             self.line(f"{title}: {text} ({done} of {total}{left})")
 
         return report
@@ -173,9 +180,7 @@ class Shell:
         handler, level, shown = _Handler(self), logger.level, warnings.showwarning
         handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
 
-        def showwarning(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
-        ) -> None:
+        def showwarning(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
             # Those of libraries tell the user nothing that could be acted on.
             if category.__module__.partition(".")[0] in OURS:
                 logger.warning("%s", message)
@@ -186,12 +191,29 @@ class Shell:
         self.be()
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = showwarning
+                warnings.showwarning = showwarning  # type: ignore[assignment]
                 yield
         finally:
             warnings.showwarning = shown
             logger.removeHandler(handler)
             logger.setLevel(level)
+
+
+class _Pace:
+    """Tells units that an earlier run had done, which come in a rush, from those done now."""
+
+    def __init__(self) -> None:
+        self.begun = self.now = time.monotonic()
+        self.done_before = 0
+        self._rush = True
+
+    def is_resuming(self, done: int) -> bool:
+        """Note a report; True as long as units come faster than they could be computed."""
+        before, self.now = self.now, time.monotonic()
+        self._rush = self._rush and self.now - before < _RUSH
+        if self._rush:
+            self.begun, self.done_before = self.now, done
+        return self._rush
 
 
 class _Handler(logging.Handler):

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from brain_lnp import tasks
 from brain_lnp.config import TASKS, Experiment, ExperimentSection, NetworkSection, TaskSection
 from brain_lnp.tables import one_of, translated
+from brain_lnp.units import task_of
 from models_eq.errors import FormatError, MissingFileError, ParameterError
 from models_eq.spec import HRSNNSpec
 
 if TYPE_CHECKING:
     from brain_lnp.tasks import Task
-
-_BUILDERS = {"csv": "csv_series", "images": "load_npz_images"}
 
 
 class _Holder(BaseModel):
@@ -52,7 +50,7 @@ def load_spec(path: Path) -> HRSNNSpec:
             one_of(key, tuple(Experiment.model_fields), key)
         data = data["network"]
     try:
-        section = _Holder(network=data).network
+        section = _Holder.model_validate({"network": data}).network
     except ValidationError as failure:
         raise translated(failure, {"": _Holder, "network": NetworkSection}) from None
     return section.to_spec()
@@ -71,14 +69,13 @@ def make_task(given: dict[str, Any], seed: int) -> Task:
         if key != "name":
             one_of(key, TASKS[name], key)
     try:
-        arguments = TaskSection(**given).arguments()
+        section = TaskSection(**given)
     except ValidationError as failure:
         raise translated(failure, {"": TaskSection}) from None
     for key in ("path", "column"):
-        if key in TASKS[name] and key not in arguments:
+        if key in TASKS[name] and getattr(section, key) is None:
             raise ParameterError(key, f"a value for task {name}", "nothing")
-    task: Task = getattr(tasks, _BUILDERS.get(name, name))(seed=seed, **arguments)
-    return task
+    return task_of(section, seed)
 
 
 def changed(experiment: Experiment, **changes: Any) -> Experiment:

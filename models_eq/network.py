@@ -203,6 +203,11 @@ def to_brian2(
     step = positive_seconds(dt, "dt")
     copies = whole(copies, "copies")
     state = default_state(net, None if v_init is None else floats(v_init, "v_init"))
+    if stimulus is not None:
+        if stimulus.n_trials:
+            raise ParameterError("stimulus", "one without trials", f"{stimulus.n_trials} trials")
+        check_hold(stimulus, step)
+        stimulus.columns(net)
     built = build(
         [net],
         dt=step,
@@ -211,9 +216,6 @@ def to_brian2(
         name=name,
     )
     if stimulus is not None:
-        if stimulus.n_trials:
-            raise ParameterError("stimulus", "one without trials", f"{stimulus.n_trials} trials")
-        check_hold(stimulus, step)
         attach_stimulus(built, [net], [stimulus], copies, 1, step)
     return built
 

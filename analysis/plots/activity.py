@@ -122,6 +122,7 @@ def raster(
     style.dress(ax, f"time ({unit})", label)
     if t.size == 0:
         style.note(ax, "no spikes")
+    ax.locator_params(axis="y", integer=True)
     if rate:
         ticks = ax.yaxis.get_major_locator().tick_values(0, trajectory.n - 1)
         ax.set_yticks([tick for tick in ticks if 0 <= tick < trajectory.n])

@@ -90,6 +90,7 @@ def error_against_sops(
     baselines: Mapping[str, float] | None = None,
     value: str = "value",
     sops: str = "sops",
+    names: Mapping[str, str] | None = None,
     legend: bool = True,
 ) -> Axes:
     """Error against synaptic operations: one line a method, through its budgets.
@@ -111,6 +112,8 @@ def error_against_sops(
     value, sops : str, optional
         How the two quantities are called in the rows, such as ``"error"`` and
         ``"sops_per_second"``: ``_mean`` and ``_stderr`` are put behind.
+    names : Mapping of str to str, optional
+        What a method is called in the legend; by default its name, spaces for underscores.
     legend : bool, optional
         Whether to name the methods, below the axes. Beside other panels, one legend may do.
 
@@ -142,7 +145,8 @@ def error_against_sops(
         for fraction in fractions:
             line = [point for point in mine if point.neurons == fraction]
             named = fraction == fractions[0]
-            _line(ax, line, style.look(method, k), edge, full=fraction == most, named=named)
+            title = (names or {}).get(method, method.replace("_", " "))
+            _line(ax, line, style.look(method, k), edge, fraction == most, title if named else "")
         partial |= {fraction for fraction in fractions if fraction != most}
     low = min(point.y - point.y_error for point in points)
     high = max(point.y + point.y_error for point in points)
@@ -192,7 +196,7 @@ def _limits_and_baselines(
 
 
 def _line(
-    ax: Axes, points: list[_Point], look: style.Look, edge: float, *, full: bool, named: bool
+    ax: Axes, points: list[_Point], look: style.Look, edge: float, full: bool, label: str
 ) -> None:
     """Draw one method at one fraction of neurons."""
     points = sorted(points, key=lambda point: point.x)
@@ -204,8 +208,7 @@ def _line(
     # The bar may not reach 0, to which a logarithmic axis would have no end.
     bars = np.array([np.minimum(xerr, 0.9 * x), xerr])
     unvaried = method in ("dense", "none") or len(points) == 1
-    label = method.replace("_", " ")
-    if (sops <= 0).all():
+    if label and (sops <= 0).all():
         label += " (0 operations)"
     strong = method in ("lnp", "dense")
     ax.errorbar(
@@ -223,7 +226,7 @@ def _line(
         elinewidth=0.8,
         capsize=0,
         zorder=4 if strong else 3,
-        label=label if named else None,
+        label=label or None,
     )
 
 
@@ -267,8 +270,8 @@ def prediction(
     time = np.arange(rows, dtype=float) if t is None else np.asarray(t, dtype=float)
     if time.shape != (rows,):
         raise ParameterError("t", f"shape ({rows},)", f"shape {time.shape}")
-    true, pred = true.reshape(rows, -1), pred.reshape(rows, -1)
-    d = true.shape[1]
+    d = 1 if true.ndim == 1 else true.shape[1]
+    true, pred = true.reshape(rows, d), pred.reshape(rows, d)
     if names and len(names) != d:
         raise ParameterError("names", f"{d} names", names)
     names = list(names) or (["value"] if d == 1 else [f"component {k}" for k in range(d)])

@@ -161,11 +161,15 @@ def weight_matrix(
 
 
 def _few_ticks(bar: Any, limit: float) -> None:
-    """Ticks at 0 and at two round values on either side."""
+    """Ticks at 0 and at one or two round values on either side."""
     top = 10.0 ** np.floor(np.log10(limit))
     top *= max(step for step in (1, 2, 5) if step * top <= limit * (1 + 1e-9))
+    ticks = [-top, 0.0, top]
     low = top / 10
-    bar.set_ticks([-top, -low, 0, low, top], labels=[f"{v:g}" for v in (-top, -low, 0, low, top)])
+    if float(bar.norm(low)) > 0.6:  # else their labels run into that of 0
+        ticks += [-low, low]
+    labels = [f"{value:g}".replace("-", "\u2212") for value in ticks]
+    bar.set_ticks(ticks, labels=labels)
     bar.ax.tick_params(labelsize=style.SMALL)
     bar.ax.minorticks_off()
 

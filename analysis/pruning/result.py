@@ -12,7 +12,7 @@ from models_eq.hrsnn import HRSNN
 from models_eq.packing import Arrays, Held, check, register
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class PruneStep:
     """What one step kept, and its diagnostics.
 

@@ -69,7 +69,7 @@ class Evaluation:
         """NRMSE, or the share of wrong labels: the smaller the better for both kinds."""
         if self.nrmse is not None:
             return self.nrmse
-        assert self.accuracy is not None  # noqa: S101 - one of the two is always set
+        assert self.accuracy is not None
         return 1.0 - self.accuracy
 
     def to_dict(self) -> dict[str, Any]:

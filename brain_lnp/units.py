@@ -1,0 +1,158 @@
+"""The units of work of an experiment: which networks it has, how each is pruned and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from brain_lnp import tasks as task_makers
+from brain_lnp.config import Experiment, TaskSection
+from brain_lnp.evaluation import evaluate_batch, task_stimulus
+from brain_lnp.methods import prune
+from brain_lnp.summary import Record
+from brain_lnp.tasks import Task, trivial
+from models_eq.device import use_device
+from models_eq.hrsnn import HRSNN
+from models_eq.spec import HRSNNSpec, sample_hrsnn
+
+CONTROLS = ("dense", "none")
+# What activity-based pruning may look at: this many rows or trials of each training part.
+_ACTIVITY_LIMIT = {"series": 1000, "images": 200}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network of an experiment: a method at a budget, for one seed."""
+
+    seed: int
+    method: str
+    synapses: float
+    neurons: float
+
+    @property
+    def key(self) -> str:
+        """Name of the unit in the run folder."""
+        return f"{self.method}_s{self.synapses:g}_n{self.neurons:g}_seed{self.seed}"
+
+    @property
+    def label(self) -> tuple[str, float, float]:
+        """What is averaged over: method and budget."""
+        return self.method, self.synapses, self.neurons
+
+
+def cells(experiment: Experiment) -> list[Cell]:
+    """All networks of an experiment; the controls have no budget and appear once a seed."""
+    wanted: list[Cell] = []
+    section = experiment.prune
+    for seed in experiment.experiment.seeds:
+        for method in section.methods:
+            if method in CONTROLS:
+                wanted.append(Cell(seed, method, 1.0 if method == "dense" else 0.0, 1.0))
+                continue
+            wanted += [
+                Cell(seed, method, synapses, neurons)
+                for neurons in section.neurons
+                for synapses in section.synapses
+            ]
+    return wanted
+
+
+def make_tasks(experiment: Experiment, seed: int) -> list[Task]:
+    """The tasks of an experiment for one seed."""
+    return [task_of(section, seed) for section in experiment.tasks]
+
+
+def task_of(section: TaskSection, seed: int) -> Task:
+    makers: Mapping[str, Callable[..., Task]] = {
+        "lorenz63": task_makers.lorenz63,
+        "rossler": task_makers.rossler,
+        "mackey_glass": task_makers.mackey_glass,
+        "digits": task_makers.digits,
+        "csv": task_makers.csv_series,
+        "images": task_makers.load_npz_images,
+    }
+    return makers[section.name](seed=seed, **section.arguments())
+
+
+def prune_cell(
+    spec: HRSNNSpec,
+    cell: Cell,
+    sections: Sequence[TaskSection],
+    options: Mapping[str, Any],
+    device: str,
+) -> tuple[Cell, HRSNN, Record]:
+    """Sample and prune the network of a cell; its record says what each step did."""
+    with use_device(device):
+        net = sample_hrsnn(spec, seed=cell.seed)
+        if cell.method in CONTROLS:
+            result = prune(net, cell.method, synapses=1.0, seed=cell.seed)
+        else:
+            stimulus = None
+            neurons: float | None = cell.neurons
+            if cell.method.startswith("activity"):
+                # The task decides what is active, so it sees every task's training input. With
+                # all neurons allowed it drops neurons until the synapse budget is met.
+                stimulus = _activity_stimuli([task_of(s, cell.seed) for s in sections], net.n)
+                neurons = None if cell.neurons == 1.0 else cell.neurons
+            result = prune(
+                net,
+                cell.method,
+                synapses=cell.synapses,
+                neurons=neurons,
+                seed=cell.seed,
+                stimulus=stimulus,
+                **options,
+            )
+    record = {
+        "stopped": result.stopped,
+        "steps": [
+            {"name": s.name, "n": s.n, "n_synapses": s.n_synapses, **s.diagnostics}
+            for s in result.steps
+        ],
+    }
+    return cell, result.net, record
+
+
+def _activity_stimuli(tasks: Sequence[Task], n: int) -> list[Any]:
+    distinct = {task.input_digest: task for task in tasks}.values()
+    return [
+        task_stimulus(task, n, part="train", limit=_ACTIVITY_LIMIT[task.kind]) for task in distinct
+    ]
+
+
+def evaluate_group(
+    group: Sequence[tuple[Cell, HRSNN]], sections: Sequence[TaskSection], device: str
+) -> list[Record]:
+    """Rows of several networks of one seed on tasks that share their input."""
+    seed = group[0][0].seed
+    tasks = [task_of(section, seed) for section in sections]
+    with use_device(device):
+        found = evaluate_batch([net for _, net in group], tasks, seed=seed)
+    return [
+        {
+            "seed": seed,
+            "method": cell.method,
+            "synapses": cell.synapses,
+            "neurons": cell.neurons,
+            **evaluation.to_dict(),
+        }
+        for (cell, _), evaluations in zip(group, found, strict=True)
+        for evaluation in evaluations
+    ]
+
+
+def baseline_rows(sections: Sequence[TaskSection], seed: int) -> list[Record]:
+    """Errors of the trivial predictors of each task."""
+    rows = []
+    for section in sections:
+        task = task_of(section, seed)
+        for name, value in trivial.baselines(task).items():
+            error = value if task.metric == "nrmse" else 1.0 - value
+            rows.append({"seed": seed, "task": task.name, "baseline": name, "error": error})
+    return rows
+
+
+def keyed(key: str, function: Callable[..., list[Record]], *args: Any) -> tuple[str, list[Record]]:
+    """Call a function and hand its key back with the result, which may come out of order."""
+    return key, function(*args)

@@ -166,6 +166,8 @@ def evaluate_batch(
         As :func:`evaluate` would give one by one.
     """
     nets, tasks = list(nets), list(tasks)
+    if not nets:
+        return []
     if len({net.n_origin for net in nets}) > 1:
         raise ParameterError("nets", "networks of one origin", [net.n_origin for net in nets])
     template = LinearReadout() if readout is None else readout

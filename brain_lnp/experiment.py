@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,15 +11,26 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
-from brain_lnp.config import Experiment, TaskSection, demo_experiment
+from brain_lnp.config import Experiment, demo_experiment
 from brain_lnp.lnp import LNP_METHODS
 from brain_lnp.runfolder import RunFolder
 from brain_lnp.summary import Record, summarise
-from brain_lnp.units import Cell, baseline_rows, cells, evaluate_group, keyed, prune_cell
+from brain_lnp.units import (
+    Cell,
+    baseline_rows,
+    cells,
+    check_options,
+    evaluate_group,
+    keyed,
+    prune_cell,
+    task_names,
+)
 from models_eq.device import current_device, use_device
-from models_eq.errors import ParameterError
+from models_eq.errors import FormatError, MissingFileError, ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec
+
+logger = logging.getLogger("brain_lnp.experiment")
 
 Progress = Callable[[str, int, int], None]
 
@@ -86,10 +98,12 @@ def run_experiment(
         raise ParameterError("jobs", "a whole number of at least 1", count)
     count = min(count, os.cpu_count() or 1)
     spec = experiment.network.to_spec()
+    check_options(experiment)
+    names = task_names(experiment)
     with use_device(experiment.experiment.device):
         device = current_device().name
     with RunFolder(folder, experiment, device=device) as run:
-        work = _Work(experiment, spec, run, device, count, progress)
+        work = _Work(experiment, spec, names, run, device, count, progress)
         networks = work.prune_all()
         rows, baselines = work.evaluate_all(networks)
         result = ExperimentResult(
@@ -109,12 +123,14 @@ class _Work:
         self,
         experiment: Experiment,
         spec: HRSNNSpec,
+        names: list[str],
         run: RunFolder,
         device: str,
         jobs: int,
         progress: Progress | None,
     ) -> None:
         self.experiment, self.spec, self.run = experiment, spec, run
+        self.names = names
         self.device, self.jobs = device, jobs
         self.progress = progress or (lambda text, done, total: None)
         self.cells = cells(experiment)
@@ -122,20 +138,20 @@ class _Work:
         self.total = len(self.cells) + len(self.groups) + len(experiment.experiment.seeds)
         self.done = 0
 
-    def _groups(self) -> list[tuple[str, list[Cell], list[TaskSection]]]:
+    def _groups(self) -> list[tuple[str, list[Cell], list[int]]]:
         """Evaluation units: one a seed and family of tasks, images in smaller portions."""
-        by_family: dict[str, list[TaskSection]] = {}
-        for section in self.experiment.tasks:
+        by_family: dict[str, list[int]] = {}
+        for number, section in enumerate(self.experiment.tasks):
             given = {k: v for k, v in section.arguments().items() if k != "horizon"}
-            by_family.setdefault(f"{section.name} {sorted(given.items())}", []).append(section)
+            by_family.setdefault(f"{section.name} {sorted(given.items())}", []).append(number)
         groups = []
         for seed in self.experiment.experiment.seeds:
             mine = [cell for cell in self.cells if cell.seed == seed]
-            for number, (family, sections) in enumerate(by_family.items()):
+            for number, (family, members) in enumerate(by_family.items()):
                 size = 4 if family.startswith(("digits", "images")) else len(mine)
                 for start in range(0, len(mine), size):
                     key = f"evaluate_t{number}_seed{seed}_{start}"
-                    groups.append((key, mine[start : start + size], sections))
+                    groups.append((key, mine[start : start + size], members))
         return groups
 
     def tick(self, text: str) -> None:
@@ -150,13 +166,23 @@ class _Work:
         with parallel_config(backend="loky", inner_max_num_threads=1):
             yield from Parallel(n_jobs=self.jobs, return_as="generator_unordered")(calls)
 
+    def _kept(self, cell: Cell) -> HRSNN | None:
+        """The network of a finished cell, or None if it is yet to be pruned (again)."""
+        if not self.run.done(cell.key):
+            return None
+        try:
+            return self.run.load_network(cell.key)
+        except (MissingFileError, FormatError) as error:
+            logger.warning("Pruning %r again: %s", cell.key, error)
+            return None
+
     def prune_all(self) -> dict[Cell, HRSNN]:
         networks: dict[Cell, HRSNN] = {}
         calls = []
         section = self.experiment.prune
         for cell in self.cells:
-            if self.run.done(cell.key):
-                networks[cell] = self.run.load_network(cell.key)
+            if (net := self._kept(cell)) is not None:
+                networks[cell] = net
                 self.tick(f"{cell.key} (done before)")
                 continue
             options: dict[str, Any] = dict(section.options.get(cell.method, {}))
@@ -177,20 +203,23 @@ class _Work:
     def evaluate_all(self, networks: Mapping[Cell, HRSNN]) -> tuple[list[Record], list[Record]]:
         found: dict[str, list[Record]] = {}
         calls = []
-        for key, members, sections in self.groups:
+        tasks = self.experiment.tasks
+        for key, members, numbers in self.groups:
             if self.run.done(key):
                 found[key] = self.run.fetch(key)["rows"]
                 self.tick(f"{key} (done before)")
                 continue
             group = [(cell, networks[cell]) for cell in members]
-            calls.append(delayed(keyed)(key, evaluate_group, group, sections, self.device))
+            sections = [tasks[k] for k in numbers]
+            names = [self.names[k] for k in numbers]
+            calls.append(delayed(keyed)(key, evaluate_group, group, sections, names, self.device))
         for seed in self.experiment.experiment.seeds:
             key = f"baselines_seed{seed}"
             if self.run.done(key):
                 found[key] = self.run.fetch(key)["rows"]
                 self.tick(f"{key} (done before)")
                 continue
-            calls.append(delayed(keyed)(key, baseline_rows, self.experiment.tasks, seed))
+            calls.append(delayed(keyed)(key, baseline_rows, tasks, self.names, seed))
         for key, rows in self.parallel(calls):
             self.run.store(key, {"rows": rows})
             found[key] = rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ from analysis.pruning.synapses import (
     sample_exact,
 )
 from analysis.spikes import rates
-from models_eq.errors import BudgetError, SilentNetworkError
+from models_eq.errors import BudgetError, ConvergenceError, ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
 from models_eq.rng import stream
 from models_eq.simulate import simulate
@@ -60,6 +61,7 @@ class PruningRun:
         self.settings, self.dense, self.seed = settings, dense, seed
         self.raw = self.paid = dense
         self.steps: list[PruneStep] = []
+        self._found: tuple[NodeExponents | None, np.ndarray] | None = None
         self._rates: np.ndarray | None = None
 
     def rng(self, k: int, part: int) -> np.random.Generator:
@@ -70,64 +72,83 @@ class PruningRun:
         """Record a step and what it measured."""
         self.steps.append(PruneStep(name, net.n, net.n_synapses, found))
 
-    def exponents(self, k: int) -> tuple[NodeExponents | None, np.ndarray]:
-        """Node exponents and rates under noise; None where nothing spikes."""
+    def exponents(self, k: int, net: HRSNN) -> tuple[NodeExponents | None, np.ndarray]:
+        """Node exponents and rates of a network under noise; None where nothing spikes."""
+        settings = self.settings
         noise = noise_stimulus(
-            self.paid,
-            self.settings.noise_duration,
-            sd=self.settings.noise_sd,
-            seed=self.seed,
-            repetition=k,
+            net, settings.noise_duration, sd=settings.noise_sd, seed=self.seed, repetition=k
         )
-        run = simulate(
-            self.paid, noise, dt=self.settings.dt, record=["spike_state"], seed=self.seed
-        )
+        run = simulate(net, noise, dt=settings.dt, record=["spike_state"], seed=self.seed)
         if run.n_spikes == 0:
             return None, rates(run)
-        return conditional_exponents(self.paid, run), rates(run)
+        return conditional_exponents(net, run), rates(run)
 
-    def iterate(self, k: int, m_k: int, n_k: int, last: bool) -> str | None:
-        """One iteration; a reason to stop, or None."""
-        settings = self.settings
-        found, rate = self.exponents(k)
+    def iterate(self, k: int, m_k: int, n_k: int, *, target: int, last: bool) -> str | None:
+        """One iteration to ``m_k`` synapses and ``n_k`` neurons.
+
+        Returns None, or why what it came to is no good; everything is then as before it.
+        """
+        mark = len(self.steps)
+        found, rate = self.exponents(0, self.dense) if self._found is None else self._found
         if found is None:
-            if k == 0:
-                raise SilentNetworkError(
-                    "net",
-                    "a network that spikes under noise",
-                    "no spike at all",
-                    "Raise i_ext or the noise (noise_sd), or lower v_th",
-                )
-            return "the network fell silent under noise"
-        mean = float(found.exponents.mean())
-        if k > 0 and mean >= 0:
-            return f"the network lost stability (mean node exponent {mean:+.3g} 1/s)"
+            raise SilentNetworkError(
+                "net",
+                "a network that spikes under noise",
+                "no spike at all",
+                "Raise i_ext or the noise (noise_sd), or lower v_th",
+            )
         scores, matrix, linear = self.synapse_scores(found)
         raw = self.raw
+        m_k = min(m_k, raw.n_synapses)
         self.note(
-            "exponents", raw, mean=mean, sd=float(found.exponents.std()),
+            "exponents", raw, mean=float(found.exponents.mean()), sd=float(found.exponents.std()),
             silent=int((rate == 0).sum()), mean_rate=float(rate.mean()), **linear,
         )  # fmt: skip
         if n_k < raw.n:
             keep = self.choose_neurons(k, raw, scores, m_k, n_k, rate)
             inside = keep[raw.i] & keep[raw.j]
-            if int(inside.sum()) < m_k:
+            available = int(inside.sum())
+            # On the way there fewer than planned will do; at the end the count is exact.
+            if available < (m_k if last else target):
                 raise BudgetError(
                     "synapses",
-                    f"at most the {int(inside.sum())} synapses among the {n_k} neurons kept",
-                    m_k,
+                    f"at most the {available} synapses among the {n_k} neurons kept",
+                    m_k if last else target,
                     "Keep more neurons or fewer synapses",
                 )
+            m_k = min(m_k, available)
             raw, scores, matrix = raw.keep_neurons(keep), scores[inside], matrix[inside]
-            self.note("neurons", raw, score=settings.neuron_score)
-        raw, matrix = self.choose_synapses(k, raw, scores, matrix, m_k)
-        raw = self.rewire(k, raw, matrix, linear["scale"], m_k - raw.n_synapses)
+            self.note("neurons", raw, score=self.settings.neuron_score)
+        kept, matrix = self.choose_synapses(k, raw, scores, matrix, m_k)
+        wider = self.rewire(k, kept, matrix, linear["scale"], m_k - kept.n_synapses)
+        raw = self.top_up(k, wider, raw, scores, m_k - wider.n_synapses)
         share = _largest_part(raw)
-        if share < settings.connected:
-            return f"the network fell apart (largest part {share:.0%} of the neurons)"
-        self.raw = raw
-        self.pay(raw, last)
+        if share < self.settings.connected:
+            return self._back(
+                mark, f"the network fell apart (largest part {share:.0%} of the neurons)"
+            )
+        paid = self.pay(raw, last)
+        judged = self.exponents(k + 1, paid)
+        if (why := _trouble(judged[0])) is not None:
+            return self._back(mark, why)
+        self.raw, self.paid, self._found = raw, paid, judged
         return None
+
+    def _back(self, mark: int, why: str) -> str:
+        """Forget the steps of an iteration that came to nothing, so that they describe the net."""
+        del self.steps[mark:]
+        return why
+
+    def settle(self) -> None:
+        """After an early stop: the final treatment for the last good network, if it bears it."""
+        if self.raw is self.dense or self.treatment(last=True) == self.treatment(last=False):
+            return
+        mark = len(self.steps)
+        paid = self.pay(self.raw, last=True)
+        if _trouble(self.exponents(0, paid)[0]) is None:
+            self.paid = paid
+        else:
+            del self.steps[mark:]
 
     def synapse_scores(self, found: NodeExponents) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Step I: scores and Lyapunov matrix at the synapses, and the linear model's data."""
@@ -156,14 +177,13 @@ class PruningRun:
                     StabilityWarning,
                     stacklevel=4,
                 )
-            q = np.ones(net.n)
         else:
             scale = float(calibrated_scale(net.tau_m, coupling))
-            q = 2.0 / net.tau_m
         linear["scale"] = scale
-        a = system_matrix(net.tau_m, coupling, scale)
-        # At the edge of stability the equation is ill conditioned: that is the literal recipe.
-        c = covariance(a, q, method="scipy" if literal else "smith", rtol=1e-4 if literal else 1e-8)
+        if literal:
+            c, linear["scale"] = _edge_covariance(net, coupling, scale)
+        else:
+            c = covariance(system_matrix(net.tau_m, coupling, scale), 2.0 / net.tau_m)
         return np.maximum(keeping_scores(net, matrix, c), 0.0), matrix, linear
 
     def choose_neurons(
@@ -220,23 +240,74 @@ class PruningRun:
         self.note("rewire", wider, **found)
         return wider
 
-    def pay(self, raw: HRSNN, last: bool) -> None:
-        """Compensate the mask; always from the dense weights, so that gains do not pile up."""
-        mode = self.settings.mode
-        final: Treatment = {"tuned": "tuned", "calibrated": "shift", "literal": "none"}[mode]  # type: ignore[assignment]
+    def top_up(
+        self, k: int, wider: HRSNN, parent: HRSNN, scores: np.ndarray, missing: int
+    ) -> HRSNN:
+        """Give back dropped synapses where Step III found too few pairs: the count is exact."""
+        if missing <= 0:
+            return wider
+        n = parent.n
+        dropped = np.flatnonzero(
+            ~np.isin(parent.i * n + parent.j, wider.i * n + wider.j, assume_unique=True)
+        )
+        p = keep_probabilities(scores[dropped], missing)
+        back = dropped[sample_exact(p, self.rng(k, 3))]
+        full = wider.add_edges(parent.i[back], parent.j[back], parent.w[back])
+        self.note("top_up", full, added=int(back.size))
+        return full
+
+    def treatment(self, last: bool) -> Treatment:
+        """How a mask is paid back; the tuned gain, which takes long, at the end only."""
+        final: Treatment = {"tuned": "tuned", "calibrated": "shift", "literal": "none"}[  # type: ignore[assignment]
+            self.settings.mode
+        ]
         treatment = self.settings.treatment or final
-        if treatment == "tuned" and not last:
-            treatment = "shift"
-        compensation = Compensation(treatment, self.seed)
-        self.paid, found = compensation(self.dense, raw, self.dense_rates)
-        self.note("compensate", self.paid, **found)
+        return "shift" if treatment == "tuned" and not last else treatment
+
+    def pay(self, raw: HRSNN, last: bool) -> HRSNN:
+        """Compensate the mask; always from the dense weights, so that gains do not pile up."""
+        compensation = Compensation(self.treatment(last), self.seed)
+        paid, found = compensation(self.dense, raw, self.dense_rates)
+        self.note("compensate", paid, **found)
+        return paid
 
     def dense_rates(self) -> np.ndarray:
         """Rates of the dense network under the drive that the mean shift is measured with."""
         if self._rates is None:
-            measure = slow_rates if self.settings.mode == "tuned" else noise_rates
-            self._rates = measure(self.dense, seed=self.seed)
+            settings = self.settings
+            if settings.mode == "tuned":
+                self._rates = slow_rates(self.dense, seed=self.seed, dt=settings.dt)
+            else:
+                self._rates = noise_rates(
+                    self.dense, seed=self.seed, duration=settings.noise_duration, dt=settings.dt
+                )
         return self._rates
+
+
+def _trouble(found: NodeExponents | None) -> str | None:
+    """What is wrong with a network that has these exponents under noise, if anything."""
+    if found is None:
+        return "the network fell silent under noise"
+    mean = float(found.exponents.mean())
+    if mean >= 0:
+        return f"the network lost stability (mean node exponent {mean:+.3g} 1/s)"
+    return None
+
+
+def _edge_covariance(net: HRSNN, coupling: Any, scale: float) -> tuple[np.ndarray, float]:
+    """Covariance with Q = I at the given scale, or the next below at which it can be computed.
+
+    The literal recipe goes to the very edge of stability, where the equation is singular; how
+    far from it the bisection ended is chance, so the scale gives way until the residual is fine.
+    """
+    for margin in (0.0, 1e-6, 1e-5, 1e-4, 1e-3):
+        s = scale * (1.0 - margin)
+        a = system_matrix(net.tau_m, coupling, s)
+        with suppress(ConvergenceError, ParameterError):
+            return covariance(a, np.ones(net.n), method="scipy", rtol=1e-4), s
+    s = scale * 0.99
+    a = system_matrix(net.tau_m, coupling, s)
+    return covariance(a, np.ones(net.n), method="scipy", rtol=1e-4), s
 
 
 def _largest_part(net: HRSNN) -> float:

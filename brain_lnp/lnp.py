@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from analysis.pruning.compensate import Treatment
 from analysis.pruning.result import PruneResult, budget
@@ -13,12 +14,22 @@ from brain_lnp.iteration import PruningRun
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.rng import check_seed
+from models_eq.units import positive_seconds
 
 logger = logging.getLogger("brain_lnp.lnp")
 
 Progress = Callable[[str, int, int], None]
 LNP_METHODS = {"lnp": "tuned", "lnp_calibrated": "calibrated", "lnp_literal": "literal"}
 NEURON_SCORES = ("betweenness", "degree", "rate", "random", "leverage")
+
+_CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "mode": ("tuned", "calibrated", "literal"),
+    "over": ("closed", "endpoints"),
+    "times_weight": (False, True),
+    "neuron_score": NEURON_SCORES,
+    "distance": ("hops", "inverse_weight"),
+    "treatment": (None, "none", "variance", "shift", "tuned"),
+}
 
 
 @dataclass(frozen=True)
@@ -96,16 +107,21 @@ class LNP:
     dt: str = "1 ms"
 
     def __post_init__(self) -> None:
-        if self.mode not in ("tuned", "calibrated", "literal"):
-            raise ParameterError("mode", "tuned, calibrated or literal", self.mode)
         if isinstance(self.n_iter, bool) or not isinstance(self.n_iter, int) or self.n_iter < 1:
             raise ParameterError("n_iter", "a whole number of at least 1", self.n_iter)
-        if self.neuron_score not in NEURON_SCORES:
-            raise ParameterError("neuron_score", ", ".join(NEURON_SCORES), self.neuron_score)
-        for name, top in (("add", 0.5), ("connected", 1.0)):
+        for name, allowed in _CHOICES.items():
             value = getattr(self, name)
+            if value not in allowed:
+                raise ParameterError(name, "one of " + ", ".join(map(str, allowed)), value)
+        for name, top in (("add", 0.5), ("connected", 1.0), ("noise_sd", math.inf)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value == math.inf:
+                raise ParameterError(name, "a finite number", value)
             if not 0 <= value <= top:
-                raise ParameterError(name, f"a share in 0..{top:g}", value)
+                expected = f"a share in 0..{top:g}" if name != "noise_sd" else "at least 0"
+                raise ParameterError(name, expected, value)
+        for name in ("noise_duration", "dt"):
+            positive_seconds(getattr(self, name), name)
 
     def run(
         self,
@@ -149,8 +165,9 @@ class LNP:
         for k, (m_k, n_k) in enumerate(_schedule(net, target, size, self.n_iter)):
             if progress is not None:
                 progress(f"iteration {k + 1} of {self.n_iter}", k, self.n_iter)
-            why = run.iterate(k, m_k, n_k, last=k == self.n_iter - 1)
+            why = run.iterate(k, m_k, n_k, target=target, last=k == self.n_iter - 1)
             if why is not None:
+                run.settle()
                 logger.warning("pruning stopped in iteration %d: %s", k + 1, why)
                 return self._result(run, why)
         if progress is not None:

@@ -9,10 +9,12 @@ from typing import Any
 from brain_lnp import tasks as task_makers
 from brain_lnp.config import Experiment, TaskSection
 from brain_lnp.evaluation import evaluate_batch, task_stimulus
+from brain_lnp.lnp import LNP, LNP_METHODS
 from brain_lnp.methods import prune
 from brain_lnp.summary import Record
 from brain_lnp.tasks import Task, trivial
 from models_eq.device import use_device
+from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
 
@@ -64,6 +66,7 @@ def make_tasks(experiment: Experiment, seed: int) -> list[Task]:
 
 
 def task_of(section: TaskSection, seed: int) -> Task:
+    """The task that a section describes, for one seed."""
     makers: Mapping[str, Callable[..., Task]] = {
         "lorenz63": task_makers.lorenz63,
         "rossler": task_makers.rossler,
@@ -73,6 +76,47 @@ def task_of(section: TaskSection, seed: int) -> Task:
         "images": task_makers.load_npz_images,
     }
     return makers[section.name](seed=seed, **section.arguments())
+
+
+def task_names(experiment: Experiment) -> list[str]:
+    """A name for each task of an experiment: its own, numbered where it is not the only one.
+
+    Rows are averaged over seeds by the name of their task, so two tasks that differ only in, say,
+    the length of their training part must not share one.
+    """
+    names: list[str] = []
+    for task in make_tasks(experiment, experiment.experiment.seeds[0]):
+        name, number = task.name, 1
+        while name in names:
+            number += 1
+            name = f"{task.name}_{number}"
+        names.append(name)
+    return names
+
+
+def check_options(experiment: Experiment) -> None:
+    """Refuse options that a method cannot take, before anything is computed.
+
+    Raises
+    ------
+    ParameterError
+        Naming the dotted key.
+    """
+    section = experiment.prune
+    for method in section.methods:
+        place = f"prune.options.{method}"
+        for key in (options := section.options.get(method, {})):
+            allowed = [] if method in CONTROLS else ["treatment"]
+            if method in LNP_METHODS:
+                allowed += sorted(set(LNP.__dataclass_fields__) - {"mode", "treatment"})
+            if key not in allowed:
+                expected = "one of " + ", ".join(allowed) if allowed else "no options"
+                raise ParameterError(f"{place}.{key}", expected, key)
+        try:
+            LNP(**options)
+        except ParameterError as error:
+            field = f"{place}.{error.field}"
+            raise type(error)(field, error.expected, error.got, error.hint) from None
 
 
 def prune_cell(
@@ -122,9 +166,12 @@ def _activity_stimuli(tasks: Sequence[Task], n: int) -> list[Any]:
 
 
 def evaluate_group(
-    group: Sequence[tuple[Cell, HRSNN]], sections: Sequence[TaskSection], device: str
+    group: Sequence[tuple[Cell, HRSNN]],
+    sections: Sequence[TaskSection],
+    names: Sequence[str],
+    device: str,
 ) -> list[Record]:
-    """Rows of several networks of one seed on tasks that share their input."""
+    """Rows of several networks of one seed on tasks (with these names) that share their input."""
     seed = group[0][0].seed
     tasks = [task_of(section, seed) for section in sections]
     with use_device(device):
@@ -136,20 +183,21 @@ def evaluate_group(
             "synapses": cell.synapses,
             "neurons": cell.neurons,
             **evaluation.to_dict(),
+            "task": name,
         }
         for (cell, _), evaluations in zip(group, found, strict=True)
-        for evaluation in evaluations
+        for name, evaluation in zip(names, evaluations, strict=True)
     ]
 
 
-def baseline_rows(sections: Sequence[TaskSection], seed: int) -> list[Record]:
+def baseline_rows(sections: Sequence[TaskSection], names: Sequence[str], seed: int) -> list[Record]:
     """Errors of the trivial predictors of each task."""
     rows = []
-    for section in sections:
+    for section, task_name in zip(sections, names, strict=True):
         task = task_of(section, seed)
         for name, value in trivial.baselines(task).items():
             error = value if task.metric == "nrmse" else 1.0 - value
-            rows.append({"seed": seed, "task": task.name, "baseline": name, "error": error})
+            rows.append({"seed": seed, "task": task_name, "baseline": name, "error": error})
     return rows
 
 

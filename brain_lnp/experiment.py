@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
+from threadpoolctl import threadpool_limits  # type: ignore[import]
 
 from brain_lnp.config import Experiment, demo_experiment
 from brain_lnp.lnp import LNP_METHODS
@@ -116,6 +118,20 @@ def run_experiment(
     return result
 
 
+_settled = False
+
+
+def _in_worker(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function in a worker process, made ready once."""
+    global _settled
+    if not _settled:
+        # Brian2 collects garbage before every run, which takes longer than a short run where
+        # hundreds of thousands of objects of imported modules are looked through each time.
+        gc.freeze()
+        _settled = True
+    return function(*args, **kwargs)
+
+
 class _Work:
     """The units of an experiment, run in processes, stored as they come."""
 
@@ -160,11 +176,17 @@ class _Work:
 
     def parallel(self, calls: list[Any]) -> Iterator[Any]:
         if self.jobs == 1 or len(calls) < 2:
-            yield from (function(*args, **kwargs) for function, args, kwargs in calls)
+            for function, args, kwargs in calls:
+                # As in processes of their own: sums differ in their last digits with the number
+                # of threads, and results must not depend on the number of jobs.
+                with threadpool_limits(limits=1):
+                    done = function(*args, **kwargs)
+                yield done
             return
         # One BLAS thread a process: more would fight for the same cores.
+        wrapped = [(_in_worker, (function, *args), kwargs) for function, args, kwargs in calls]
         with parallel_config(backend="loky", inner_max_num_threads=1):
-            yield from Parallel(n_jobs=self.jobs, return_as="generator_unordered")(calls)
+            yield from Parallel(n_jobs=self.jobs, return_as="generator_unordered")(wrapped)
 
     def _kept(self, cell: Cell) -> HRSNN | None:
         """The network of a finished cell, or None if it is yet to be pruned (again)."""

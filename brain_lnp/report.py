@@ -148,11 +148,13 @@ def write_figures(result: ExperimentResult, folder: str | os.PathLike[str]) -> l
     -------
     list of Path
         ``error_against_sops.png``; and, where the networks are there, ``raster.png``,
-        ``weights.png`` and ``spectrum.png`` of the first seed.
+        ``weights.png`` and ``spectrum.png`` of the first seed. None for a run without rows.
     """
     target = Path(folder) / "figures"
     target.mkdir(parents=True, exist_ok=True)
     write_table(result, folder)
+    if not result.summary:
+        return []
     paths = [_draw_errors(result, target / "error_against_sops.png")]
     networks = _first_networks(result, Path(folder))
     if len(networks) > 1:

@@ -20,7 +20,7 @@ from models_eq.spec import HRSNNSpec, sample_hrsnn
 
 CONTROLS = ("dense", "none")
 # What activity-based pruning may look at: this many rows or trials of each training part.
-_ACTIVITY_LIMIT = {"series": 1000, "images": 200}
+_ACTIVITY_LIMIT = {"series": 500, "images": 100}
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,11 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cuda_standalone": ("directory",),
     }
 )
-_PREFERENCES = ("codegen.target", "devices.cpp_standalone.openmp_threads")
+_PREFERENCES = (
+    "codegen.target",
+    "devices.cpp_standalone.openmp_threads",
+    "core.stop_on_keyboard_interrupt",
+)
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,9 @@ def running(choice: DeviceChoice) -> Iterator[str]:
         # Brian2 logs a line at INFO for each method it picks; a simulation of ours is not the
         # place where a user looks for it.
         brian2_logger.setLevel(logging.ERROR)
+        # Otherwise Brian2 ends the run early on Ctrl-C and goes on: the spikes of half a run
+        # would be taken for those of the whole.
+        brian2.prefs["core.stop_on_keyboard_interrupt"] = False
         if choice.name in ("numpy", "cython"):
             brian2.prefs["codegen.target"] = choice.name
             if before is not runtime_device:

@@ -41,38 +41,64 @@ def attach_monitors(built: BrianObjects, plan: Plan) -> Monitors:
 
 @dataclass(frozen=True)
 class _Events:
-    """Neuron index in the group, step, and recorded variables of events, as Brian2 has them."""
+    """Events of a whole group in the order (network, trial, step, neuron).
 
-    index: np.ndarray
+    Those of network k are ``starts[k]:ends[k]``; ``trial`` counts within the network.
+    """
+
+    neuron: np.ndarray
     step: np.ndarray
+    trial: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
     variables: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def of_network(self, k: int, dt: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Time, neuron and trial of the events of one network, and their variables."""
+        mine = slice(self.starts[k], self.ends[k])
+        where = {
+            "t": self.step[mine] * dt,
+            "i": self.neuron[mine].astype(np.int64),
+            "trial": self.trial[mine].astype(np.int64),
+        }
+        return where, {name: value[mine].copy() for name, value in self.variables.items()}
 
 
 def _events(monitors: Monitors, key: str, plan: Plan) -> _Events:
     monitor = monitors[key]
     names = (*plan.state_names, "i_stim") if plan.spike_state else ()
+    index = np.array(monitor.i[:], dtype=np.int64)
+    step = np.rint(np.asarray(monitor.t_[:]) / plan.dt).astype(np.int64)
+    variables = {name: np.array(getattr(monitor, f"{name}_")[:], dtype=float) for name in names}
+    # Where each neuron of the group belongs.
+    sizes = [net.n for net in plan.nets]
+    turns = plan.rounds * plan.copies
+    neuron_of = np.concatenate([np.tile(np.arange(n), plan.copies) for n in sizes])
+    block_of = np.concatenate(
+        [k * turns + np.repeat(np.arange(plan.copies), n) for k, n in enumerate(sizes)]
+    )
+    when = step * neuron_of.size + index
+    label = block_of[index]
+    if plan.rounds > 1:
+        turn, step = np.divmod(step, plan.n_steps)
+        label = label + plan.copies * turn
+    # Devices that yield events in order of (step, neuron), as most do, leave only the sort by
+    # label, which is linear in time for two-byte integers.
+    narrow = label.astype(np.uint16) if len(sizes) * turns <= 2**16 else label
+    if when.size and not (when[1:] > when[:-1]).all():
+        order = np.lexsort((when, label))
+    else:
+        order = np.argsort(narrow, kind="stable")
+    count = np.concatenate([[0], np.cumsum(np.bincount(label, minlength=len(sizes) * turns))])
+    first = turns * np.arange(len(sizes))
     return _Events(
-        np.array(monitor.i[:], dtype=np.int64),
-        np.rint(np.asarray(monitor.t_[:]) / plan.dt).astype(np.int64),
-        {name: np.array(getattr(monitor, f"{name}_")[:], dtype=float) for name in names},
+        neuron=neuron_of[index[order]],
+        step=step[order],
+        trial=label[order] % turns,
+        starts=count[first],
+        ends=count[first + plan.n_trials],  # the last round may have trials to spare
+        variables={name: value[order] for name, value in variables.items()},
     )
-
-
-def _of_network(
-    events: _Events, net: HRSNN, offset: int, plan: Plan
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Time, neuron and trial of the events of one network, sorted, and their variables."""
-    inside = np.flatnonzero(
-        (events.index >= offset) & (events.index < offset + net.n * plan.copies)
-    )
-    copy, neuron = np.divmod(events.index[inside] - offset, net.n)
-    turn, step = np.divmod(events.step[inside], plan.n_steps)
-    trial = copy + plan.copies * turn
-    # Devices differ in the order within a step; and the last round may have trials to spare.
-    order = np.lexsort((neuron, step, trial))
-    order = order[trial[order] < plan.n_trials]
-    where = {"t": step[order] * plan.dt, "i": neuron[order], "trial": trial[order]}
-    return where, {name: value[inside[order]] for name, value in events.variables.items()}
 
 
 def read(
@@ -100,13 +126,13 @@ def read(
         for name in plan.state_names:
             final[name] = np.array(built.group.variables[name].get_value(), dtype=float)
     result = []
-    for net, start in zip(plan.nets, built.offsets, strict=True):
+    for k, (net, start) in enumerate(zip(plan.nets, built.offsets, strict=True)):
         offset = int(start)
         block = slice(offset, offset + net.n * plan.copies)
-        where, at_spike = _of_network(spikes, net, offset, plan)
+        where, at_spike = spikes.of_network(k, plan.dt)
         release: dict[str, np.ndarray] = {}
         if releases is not None:
-            when, variables = _of_network(releases, net, offset, plan)
+            when, variables = releases.of_network(k, plan.dt)
             release = {**when, **variables}
         sample_t, samples = _samples(monitors, plan, net, block)
         result.append(
@@ -124,7 +150,9 @@ def read(
                 release=release,
                 sample_t=sample_t,
                 samples=samples,
-                final_state={k: v[block].reshape(plan.copies, net.n) for k, v in final.items()},
+                final_state={
+                    name: v[block].reshape(plan.copies, net.n) for name, v in final.items()
+                },
                 run_seconds=seconds,
             )
         )

@@ -10,6 +10,8 @@ from analysis.pruning.compensate import (
     GAINS,
     Compensation,
     apply_gains,
+    climb,
+    expected_gain,
     mean_shift,
     noise_rates,
     rows_of,
@@ -142,11 +144,15 @@ def test_nothing_left_to_scale(parent):
     assert np.allclose(shift.i_ext, parent.i_ext + mean_drive(parent, rate))
 
 
-def fake_capacity(values: Sequence[float], seen: list[list[HRSNN]]):
+def fake_capacity(values: dict[float, float], base: HRSNN, seen: list[float]):
+    """Capacities by the factor that a network's weights were multiplied with."""
+
     def capacity(nets: Sequence[HRSNN], **_: object) -> np.ndarray:
-        seen.append(list(nets))
+        factors = [min(values, key=lambda g: abs(net.w[0] / base.w[0] - g)) for net in nets]
+        seen.extend(factors)
+        scores = np.array([values[g] for g in factors])
         # Two draws whose mean counts, not the better one.
-        return np.stack([np.array(values) - 0.1, np.array(values) + 0.1], axis=1)
+        return np.stack([scores - 0.1, scores + 0.1], axis=1)
 
     return capacity
 
@@ -158,27 +164,50 @@ def fake_capacity(values: Sequence[float], seen: list[list[HRSNN]]):
         ((0.30, 0.495, 0.500, 0.49, 0.3, 0.2), 0.0, 2.0),  # the best itself
         ((0.30, 0.480, 0.500, 0.499, 0.3, 0.2), 0.02, 2.0),  # 4 % below is not near enough
         ((0.30, 0.480, 0.500, 0.499, 0.3, 0.2), 0.05, 1.5),
-        ((0.10, 0.10, 0.10, 0.2, 0.3, 0.4), 0.02, 5.5),
+        ((0.10, 0.11, 0.12, 0.2, 0.3, 0.4), 0.02, 5.5),
+        ((0.60, 0.50, 0.40, 0.3, 0.2, 0.1), 0.02, 1.0),
         ((0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0.02, 1.0),
     ],
 )
 def test_tuned_takes_the_smallest_factor_near_the_top(
     parent, child, monkeypatch, values, tolerance, factor
 ):
-    seen: list[list[HRSNN]] = []
-    monkeypatch.setattr(compensate, "capacity", fake_capacity(values, seen))
     rate = np.full(parent.n, 20.0)
-    # The order of the grid plays no part.
-    order = np.array([3, 0, 5, 1, 4, 2])
-    for grid, scores in ((GAINS, values), (np.array(GAINS)[order], np.array(values)[order])):
-        monkeypatch.setattr(compensate, "capacity", fake_capacity(scores, seen))
-        pay = Compensation("tuned", 0, tuple(grid), tolerance)
-        paid, found = pay(parent, child, lambda: rate)
-        assert found["factor"] == factor
-        variance = apply_gains(child, *variance_gains(parent, child))
-        assert paid == mean_shift(parent, apply_gains(variance, factor, factor), rate)
-        assert np.allclose(found["capacity"], scores) and list(found["grid"]) == list(grid)
-    assert len(seen[0]) == len(GAINS) and len({net.digest for net in seen[0]}) == len(GAINS)
+    variance = apply_gains(child, *variance_gains(parent, child))
+    # Neither the order of the grid nor where the search starts plays a part.
+    for order in ([0, 1, 2, 3, 4, 5], [3, 0, 5, 1, 4, 2]):
+        for start in (0.1, 1.5, 2.4, 9.0):
+            seen: list[float] = []
+            table = dict(zip(GAINS, values, strict=True))
+            monkeypatch.setattr(compensate, "capacity", fake_capacity(table, variance, seen))
+            monkeypatch.setattr(compensate, "expected_gain", lambda net, start=start: start)
+            grid = tuple(GAINS[k] for k in order)
+            paid, found = Compensation("tuned", 0, grid, tolerance)(parent, child, lambda: rate)
+            assert found["factor"] == factor
+            assert paid == mean_shift(parent, apply_gains(variance, factor, factor), rate)
+            assert len(seen) == len(set(seen)), "no candidate is measured twice"
+            assert found["grid"] == sorted(seen)
+            assert np.allclose(found["capacity"], [table[g] for g in found["grid"]])
+
+
+def test_a_good_guess_saves_measurements():
+    table = dict(zip(GAINS, (0.1, 0.3, 0.5, 0.3, 0.2, 0.1), strict=True))
+    tried = climb(GAINS, 2.2, lambda gains: [table[g] for g in gains], 0.02)
+    assert list(tried) == [1.5, 2.0, 3.0]
+    far = climb(GAINS, 5.5, lambda gains: [table[g] for g in gains], 0.02)
+    assert list(far) == [1.5, 2.0, 3.0, 4.0, 5.5], "a bad guess costs more, and still arrives"
+
+
+def test_the_expected_gain_falls_with_the_inputs_kept(parent: HRSNN) -> None:
+    net = HRSNN("lif_exp", 400, np.repeat(np.arange(400), 4), *ring(400, 4), tau_m=0.02)
+    assert expected_gain(net) == pytest.approx(2.0)
+    assert expected_gain(net.keep_edges(np.arange(400))) == pytest.approx(4.0)
+    assert np.isfinite(expected_gain(parent.keep_edges([])))
+
+
+def ring(n: int, k: int) -> tuple[np.ndarray, float]:
+    """Targets of k synapses from each of n neurons to the next ones on a ring, and a weight."""
+    return (np.repeat(np.arange(n), k) + np.tile(np.arange(1, k + 1), n)) % n, 0.1
 
 
 def test_tuned_measures_capacity(parent, child):

@@ -113,7 +113,7 @@ def test_task_keys_are_arguments_of_the_task_functions() -> None:
 def test_the_demo() -> None:
     e = demo_experiment()
     assert e.network.to_spec() == HRSNNSpec() and e.network.n == 400
-    assert e.experiment.seeds == (0, 1, 2)
+    assert e.experiment.seeds == (11, 12, 13)
     wanted = "dense none random_gain random_matched activity activity_no_gain lnp"
     assert e.prune.methods == tuple(wanted.split())
     assert e.prune.synapses == (0.1, 0.02) and e.prune.neurons == (1.0, 0.5)

@@ -1,11 +1,11 @@
-"""Frozen arrays as Brian2 functions, for every code generation target."""
+"""Frozen arrays and clocks for Brian2 that leave generated code the same from run to run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from brian2 import Function, second
+from brian2 import Clock, Function, second
 
 
 def frozen_input(values: np.ndarray, hold: float) -> Function:
@@ -87,3 +87,12 @@ def frozen_values(name: str, values: np.ndarray) -> Function:
     for target, code in (("cpp", cpp), ("cython", cython)):
         function.implementations.add_implementation(target, code, namespace=namespace, name=name)
     return function
+
+
+def named_clock(name: str, dt: float) -> Clock:
+    """Clock with a fixed name.
+
+    Brian2 numbers the clocks that it makes itself by those still in memory, and their names
+    stand in the generated code: each number would be compiled anew.
+    """
+    return Clock(dt * second, name=name)

@@ -9,7 +9,7 @@ import numpy as np
 from brian2 import SpikeGeneratorGroup, Synapses, second
 
 from models_eq.errors import ParameterError
-from models_eq.frozen import frozen_input
+from models_eq.frozen import frozen_input, named_clock
 from models_eq.hrsnn import HRSNN
 from models_eq.neurons import neuron_model
 from models_eq.stimulus import Stimulus
@@ -60,7 +60,7 @@ def attach_stimulus(
     group.namespace["frozen_input"] = frozen_input(values, hold)
     group.run_regularly(
         "i_stim = frozen_input(t, channel)",
-        dt=hold * second,
+        clock=named_clock(f"{group.name}_stimulus_clock", hold),
         when="start",
         order=1,
         name=f"{group.name}_stimulus",
@@ -110,7 +110,7 @@ def _attach_spikes(
             continue
         name = f"{built.group.name}_in{k}"
         generator = SpikeGeneratorGroup(
-            c * copies, index, step * dt * second, dt=dt * second, name=name
+            c * copies, index, step * dt * second, clock=built.group.clock, name=name
         )
         projection = Synapses(
             generator,
@@ -118,7 +118,7 @@ def _attach_spikes(
             "w : 1 (constant)",
             on_pre=model.on_pre,
             delay=0 * second,
-            dt=dt * second,
+            clock=built.group.clock,
             namespace={},
             name=f"{name}_syn",
         )

@@ -12,6 +12,7 @@ from brian2.core.base import BrianObject
 
 from models_eq.checks import floats, whole
 from models_eq.errors import ParameterError
+from models_eq.frozen import named_clock
 from models_eq.hrsnn import HRSNN, PER_NEURON
 from models_eq.inputs import attach_stimulus, check_hold
 from models_eq.neurons import neuron_model
@@ -119,7 +120,7 @@ def build(
         refractory="t < t_release - 0.5*dt",
         method=model.method,
         events={"release": "abs(t - t_release) < 0.5*dt"} if events else None,
-        dt=dt * second,
+        clock=named_clock(f"{name}_clock", dt),
         namespace={},
         name=name,
     )
@@ -143,7 +144,7 @@ def build(
             "w : 1 (constant)",
             on_pre=model.on_pre,
             delay=0 * second,
-            dt=dt * second,
+            clock=group.clock,
             namespace={},
             name=f"{name}_syn",
         )

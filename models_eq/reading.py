@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from brian2 import EventMonitor, SpikeMonitor, StateMonitor, second
+from brian2 import EventMonitor, SpikeMonitor, StateMonitor
 from brian2.core.base import BrianObject
 
+from models_eq.frozen import named_clock
 from models_eq.hrsnn import HRSNN
 from models_eq.network import BrianObjects
 from models_eq.plan import Plan
@@ -32,7 +33,7 @@ def attach_monitors(built: BrianObjects, plan: Plan) -> Monitors:
             group,
             plan.sampled,
             record=True,
-            dt=plan.interval * second,
+            clock=named_clock(f"{group.name}_samples_clock", plan.interval),
             order=2,  # after trials are reset and the input of the step is set
             name=f"{group.name}_samples",
         )

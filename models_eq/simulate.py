@@ -10,7 +10,7 @@ from brian2 import second
 
 from models_eq.device import build_and_run, current_device, running
 from models_eq.errors import ParameterError
-from models_eq.frozen import frozen_values
+from models_eq.frozen import frozen_values, named_clock
 from models_eq.hrsnn import HRSNN
 from models_eq.inputs import attach_stimulus
 from models_eq.network import BrianObjects, build
@@ -149,7 +149,7 @@ def _reset_between_trials(built: BrianObjects, plan: Plan) -> None:
     group.run_regularly(
         # Writes to the membrane are conditional on not_refractory, so that comes first.
         "\n".join(["not_refractory = True", *lines, "t_release = -1*second"]),
-        dt=plan.n_steps * plan.dt * second,
+        clock=named_clock(f"{group.name}_trials_clock", plan.n_steps * plan.dt),
         when="start",
         order=0,
         name=f"{group.name}_trials",

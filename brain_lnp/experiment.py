@@ -215,6 +215,10 @@ class _Work:
             )
         # The slow ones first, so that no process is left alone with one at the end.
         calls.sort(key=lambda call: call[1][1].method not in LNP_METHODS)
+        # But another kind second: two processes that start alike wait for each other's compiler.
+        other = next((k for k, c in enumerate(calls) if c[1][1].method not in LNP_METHODS), 0)
+        if other > 1:
+            calls.insert(1, calls.pop(other))
         for cell, net, record in self.parallel(calls):
             self.run.save_network(cell.key, net)
             self.run.store(cell.key, record)

@@ -74,8 +74,8 @@ def test_penalties_do_not_depend_on_units_or_length():
     X, Y = regression()
     unit = np.exp(np.random.default_rng(5).normal(0, 5, X.shape[1]))
     split = X[:80], Y[:80], X[80:], Y[80:]
-    plain = LinearReadout().fit(*split)
-    other = LinearReadout().fit(X[:80] * unit, Y[:80], X[80:] * unit, Y[80:])
+    plain = LinearReadout(standardise=True).fit(*split)
+    other = LinearReadout(standardise=True).fit(X[:80] * unit, Y[:80], X[80:] * unit, Y[80:])
     assert other.alpha_ == plain.alpha_
     np.testing.assert_allclose(other.predict(X * unit), plain.predict(X), rtol=1e-8)
     twice = LinearReadout(alphas=[0.1]).fit(np.vstack([X, X]), np.vstack([Y, Y]))
@@ -85,7 +85,7 @@ def test_penalties_do_not_depend_on_units_or_length():
 def test_the_penalty_is_the_best_of_the_validation_pair_and_nothing_else_is_taken_from_it():
     X, Y = regression(n=90, p=60)
     alphas = (1e-4, 1e-2, 0.1, 1.0, 10.0)
-    fitted = LinearReadout(alphas=alphas).fit(X[:60], Y[:60], X[60:], Y[60:])
+    fitted = LinearReadout(standardise=True, alphas=alphas).fit(X[:60], Y[:60], X[60:], Y[60:])
     scale = Y[:60].std(axis=0)
     errors = []
     for alpha in alphas:
@@ -94,18 +94,20 @@ def test_the_penalty_is_the_best_of_the_validation_pair_and_nothing_else_is_take
     assert fitted.alpha_ == alphas[int(np.argmin(errors))]
     assert 0 < int(np.argmin(errors)) < len(alphas) - 1, "the test needs an inner optimum"
     assert fitted.validation_error_ == pytest.approx(min(errors), rel=1e-6)
-    alone = LinearReadout(alphas=[fitted.alpha_]).fit(X[:60], Y[:60])
+    alone = LinearReadout(standardise=True, alphas=[fitted.alpha_]).fit(X[:60], Y[:60])
     np.testing.assert_allclose(fitted.coef_, alone.coef_, rtol=1e-8)
-    both = LinearReadout(alphas=alphas, refit=True).fit(X[:60], Y[:60], X[60:], Y[60:])
+    both = LinearReadout(standardise=True, alphas=alphas, refit=True).fit(
+        X[:60], Y[:60], X[60:], Y[60:]
+    )
     assert both.alpha_ == fitted.alpha_
-    whole = LinearReadout(alphas=[fitted.alpha_]).fit(X, Y)
+    whole = LinearReadout(standardise=True, alphas=[fitted.alpha_]).fit(X, Y)
     np.testing.assert_allclose(both.coef_, whole.coef_, rtol=1e-8)
     assert np.abs(both.coef_ - fitted.coef_).max() > 1e-3 * np.abs(fitted.coef_).max()
 
 
 def test_folds_are_blocks_in_time():
     X, Y = regression(n=100, p=10)
-    fitted = LinearReadout(alphas=[0.1], cv=4).fit(X, Y)
+    fitted = LinearReadout(standardise=True, alphas=[0.1], cv=4).fit(X, Y)
     squared = []
     for inside, outside in KFold(4).split(X):
         coef, intercept = by_scikit_learn(X[inside], Y[inside], 0.1)
@@ -113,10 +115,25 @@ def test_folds_are_blocks_in_time():
     assert fitted.validation_error_ == pytest.approx(np.sqrt(np.mean(np.vstack(squared))))
 
 
+def test_a_neuron_that_wakes_up_in_the_test_part_does_not_ruin_the_prediction():
+    X, Y = regression(n=200, p=10)
+    X[:, 3] = 0.0
+    X[0, 3] = 1e-9  # the last trace of a spike before the training part
+    train, validation, test = slice(0, 120), slice(120, 160), slice(160, 200)
+    X[170, 3] = 1.0
+    errors = {}
+    for standardise in (False, True):
+        fitted = LinearReadout(standardise=standardise)
+        fitted.fit(X[train], Y[train], X[validation], Y[validation])
+        errors[standardise] = nrmse(Y[test], fitted.predict(X[test]))
+    assert errors[False] < 1
+    assert errors[True] > 1e3, "the control: dividing by a tiny deviation does ruin it"
+
+
 def test_silent_features_get_no_weight_even_if_they_speak_later():
     X, Y = regression()
     X[:, 3], X[:, 4] = 0.0, 0.1
-    for kind in LinearReadout(), LinearReadout(standardise=False):
+    for kind in LinearReadout(), LinearReadout(standardise=True):
         fitted = kind.fit(X, Y)
         assert (fitted.coef_[:, 3:5] == 0).all()
         louder = X.copy()
@@ -145,7 +162,7 @@ def test_logistic_equals_scikit_learn(classes):
     X, y = blobs(classes=classes)
     scaler = StandardScaler().fit(X)
     theirs = LogisticRegression(C=1 / (0.01 * len(X)), tol=1e-6).fit(scaler.transform(X), y)
-    ours = LinearClassifier(kind="logistic", alphas=[0.01]).fit(X, y)
+    ours = LinearClassifier(kind="logistic", alphas=[0.01], standardise=True).fit(X, y)
     np.testing.assert_allclose(
         ours.predict_proba(X), theirs.predict_proba(scaler.transform(X)), atol=2e-3
     )

@@ -272,13 +272,14 @@ def test_results_as_json_and_csv(tmp_path: Path, experiment: Experiment) -> None
         {"method": 'a "b"', "seed": 1, "kept": [1, 2], "error": np.float64(1 / 3)},
     ]
     with RunFolder(tmp_path, experiment) as run:
-        run.write_results(rows)
-        assert json.loads((tmp_path / "results.json").read_text())[1]["error"] == 1 / 3
+        run.write_results(rows, {"summary": [{"seeds": 2}]})
+        written = json.loads((tmp_path / "results.json").read_text())
+        assert written["rows"][1]["error"] == 1 / 3 and written["summary"] == [{"seeds": 2}]
         table = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
         assert list(table[0]) == ["method", "seed", "error", "note", "kept"]
         assert table[0]["method"] == "lnp, tuned" and table[0]["note"] == ""
         assert float(table[1]["error"]) == 1 / 3 and json.loads(table[1]["kept"]) == [1, 2]
         run.write_results([])
-        assert json.loads((tmp_path / "results.json").read_text()) == []
+        assert json.loads((tmp_path / "results.json").read_text()) == {"rows": []}
         with pytest.raises(ParameterError, match="results"):
             run.write_results([{"x": float("nan")}])

@@ -192,7 +192,7 @@ def _draw_errors(result: ExperimentResult, path: Path) -> Path:
     from analysis import plots
 
     tasks = list(dict.fromkeys(row["task"] for row in result.summary))
-    figure, axes = _subplots(len(tasks), 3.4, 3.3)
+    figure, axes = _subplots(len(tasks), 3.6, 4.4)
     metric = {row["task"]: row["metric"] for row in result.rows}
     summary = [{**row, "method": row["method"]} for row in result.summary]
     for ax, task in zip(axes, tasks, strict=True):
@@ -210,7 +210,6 @@ def _draw_errors(result: ExperimentResult, path: Path) -> Path:
             value="error",
             sops="sops_per_second",
             names=TITLES,
-            legend=False,
         )
         ax.set_title(task.replace("_", " "), fontsize=9)
     return _save(figure, path)
@@ -229,8 +228,17 @@ def _draw_weights(networks: Mapping[str, HRSNN], path: Path) -> Path:
 def _draw_spectrum(networks: Mapping[str, HRSNN], path: Path) -> Path:
     from analysis import plots
 
-    figure, axes = _subplots(1, 4.2, 3.8)
-    plots.eigenvalue_spectrum(networks, axes[0])
+    figure, axes = _subplots(len(networks), 3.2, 3.3)
+    for ax, (name, net) in zip(axes, networks.items(), strict=True):
+        plots.eigenvalue_spectrum({name: net}, ax)
+        ax.set_title(name, fontsize=9)
+        if ax.get_legend() is not None:
+            ax.get_legend().remove()
+    # One scale for all: how far the eigenvalues reach is what is to be compared.
+    reach = max(abs(bound) for ax in axes for bound in (*ax.get_xlim(), *ax.get_ylim()))
+    for ax in axes:
+        ax.set_aspect("equal", adjustable="box")
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
     return _save(figure, path)
 
 

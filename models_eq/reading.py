@@ -170,7 +170,8 @@ def _samples(
     each = times.size // plan.rounds
     out = {}
     for name in plan.sampled:
-        values = np.asarray(getattr(monitor, f"{name}_"))[block]
+        # A copy: newer Brian2 hands out views of memory that goes when the monitor does.
+        values = np.array(getattr(monitor, f"{name}_"), dtype=float)[block]
         values = values.reshape(plan.copies, net.n, plan.rounds, each).transpose(2, 0, 3, 1)
         values = values.reshape(plan.rounds * plan.copies, each, net.n)
         out[name] = np.ascontiguousarray(values[: plan.n_trials])

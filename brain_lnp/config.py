@@ -22,8 +22,8 @@ from models_eq.topology import Topology
 from models_eq.units import TIME, to_si
 
 METHODS = (
-    "dense", "none", "random", "random_gain", "random_matched", "fresh", "magnitude", "noise",
-    "activity", "activity_no_gain", "lnp_literal", "lnp_calibrated", "lnp",
+    "dense", "none", "random", "random_gain", "random_matched", "fresh", "sparse", "magnitude",
+    "noise", "activity", "activity_no_gain", "lnp_literal", "lnp_calibrated", "lnp",
 )  # fmt: skip
 DEVICES = ("auto", "numpy", "cython", "cpp_standalone")
 _COMMON = ("n_train", "n_validation", "n_test", "hold", "input_sd")

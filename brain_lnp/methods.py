@@ -36,8 +36,8 @@ def prune(
         The dense network.
     method : str
         ``lnp`` (mode tuned), ``lnp_calibrated``, ``lnp_literal``; the baselines ``random``,
-        ``random_gain``, ``random_matched``, ``fresh``, ``magnitude``, ``noise``, ``activity``,
-        ``activity_no_gain``; or the controls ``dense`` and ``none`` (no recurrence).
+        ``random_gain``, ``random_matched``, ``fresh``, ``sparse``, ``magnitude``, ``noise``,
+        ``activity``, ``activity_no_gain``; or the controls ``dense`` and ``none`` (no recurrence).
     synapses : float or int
         Fraction in (0, 1], or count above 1, of the synapses to keep.
     neurons : float or int or None

@@ -26,6 +26,7 @@ TITLES = {
     "random_gain": "random",
     "random_matched": "random_matched",
     "fresh": "fresh partners",
+    "sparse": "drawn sparse",
     "magnitude": "magnitude",
     "noise": "noise pruning",
     "activity": "activity",

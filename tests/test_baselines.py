@@ -64,7 +64,7 @@ def test_every_baseline_conforms(method, net, task):
     last = found.history[-1]
     assert (last["step"], last["seed"], last["synapses"], last["neurons"]) == (method, 0, 100, 40)
     assert found.history[:-1] == net.history
-    if method != "fresh":
+    if method not in ("fresh", "sparse"):
         assert pairs(found) <= pairs(net)
     again = pruned(net, method, task)
     assert again.net == found and again.steps == result.steps
@@ -83,6 +83,8 @@ def test_counts_are_exact(method, synapses, neurons, expected, net, task):
 
 def test_keeping_everything_changes_nothing(net, task):
     for method in BASELINES:
+        if method == "sparse":
+            continue  # draws its own graph
         found = pruned(net, method, task, synapses=1.0, neurons=1.0).net
         if method == "fresh":
             found = found.replace(i=net.i, j=net.j, w=net.w)
@@ -98,6 +100,7 @@ def test_the_default_treatments(net, task, monkeypatch):
     }
     assert treated == {
         "random": "none", "random_gain": "variance", "random_matched": "tuned", "fresh": "tuned",
+        "sparse": "variance",
         "magnitude": "variance", "noise": "variance", "activity": "variance",
         "activity_no_gain": "none",
     }  # fmt: skip
@@ -166,6 +169,16 @@ def test_fresh_keeps_degrees_but_not_partners(net, task):
     assert len(pairs(found) - pairs(net)) > 0.5 * found.n_synapses, "the dense mask plays no part"
     other = pruned(net, "fresh", task, seed=1, treatment="none").net
     assert pairs(other) != pairs(found)
+
+
+def test_sparse_has_nothing_of_the_dense_graph_but_its_weights(net, task):
+    found = pruned(net, "sparse", task, neurons=1.0, treatment="none").net
+    assert found.obeys_dale and np.isin(found.w, net.w).all()
+    chance = net.n_synapses / (N * (N - 1))
+    shared = len(pairs(found) & pairs(net)) / found.n_synapses
+    assert abs(shared - chance) < 4 * np.sqrt(chance * (1 - chance) / found.n_synapses)
+    kept = len(pairs(pruned(net, "random", task, neurons=1.0).net) & pairs(net))
+    assert kept == found.n_synapses, "the control: a mask shares all of its pairs"
 
 
 def test_magnitude_keeps_the_largest(net, task):

@@ -36,6 +36,7 @@ LOOKS = {
     "random_gain": Look(GREY, "v"),
     "random_matched": Look(BLUE, "s"),
     "fresh": Look(SKY, "P"),
+    "sparse": Look(SKY, "d"),
     "magnitude": Look(PURPLE, "D"),
     "noise": Look(PURPLE, "X"),
     "activity": Look(GREEN, "^"),

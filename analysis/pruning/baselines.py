@@ -118,6 +118,26 @@ def _fresh(request: Request) -> tuple[HRSNN, dict[str, Any]]:
     return net.replace(i=i), {"share_unmoved": float(same.mean())}
 
 
+def _sparse(request: Request) -> tuple[HRSNN, dict[str, Any]]:
+    """A network that is sparse from the start: random pairs, weights drawn from the dense ones.
+
+    Nothing of the dense graph is left, not even its degrees; weights come from the synapses of
+    the presynaptic neuron's kind, so Dale's law holds.
+    """
+    net = _fewer_neurons(request)
+    rng = request.rng(2)
+    pair = rng.choice(net.n * (net.n - 1), size=request.synapses, replace=False)
+    i, j = np.divmod(pair, max(net.n - 1, 1))
+    j += j >= i  # no self-loops
+    w = np.empty(pair.size)
+    for kind in (True, False):
+        mine, donors = net.is_exc[i] == kind, net.w[net.is_exc[net.i] == kind]
+        if mine.any() and not donors.size:
+            donors = np.abs(net.w) * (1 if kind else -1)
+        w[mine] = rng.choice(donors, size=int(mine.sum())) if mine.any() else 0.0
+    return net.replace(i=i, j=j, w=w), {}
+
+
 def _magnitude(request: Request) -> tuple[HRSNN, dict[str, Any]]:
     net = _fewer_neurons(request)
     order = np.argsort(-np.abs(net.w), kind="stable")
@@ -197,6 +217,7 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
             _balanced, "tuned", "random balanced mask with everything else that tuned LNP has"
         ),
         "fresh": Baseline(_fresh, "tuned", "random_matched with partners drawn anew"),
+        "sparse": Baseline(_sparse, "variance", "drawn sparse from the start: random pairs"),
         "magnitude": Baseline(_magnitude, "variance", "largest weights"),
         "noise": Baseline(_noise, "variance", "noise pruning with the weights themselves"),
         "activity": Baseline(_activity, "variance", "most active neurons under the task, gain"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,14 +16,6 @@ from models_eq.network import build, default_state, to_brian2
 from models_eq.neurons import MODELS
 from models_eq.simulate import simulate
 from models_eq.stimulus import SpikeInput, Stimulus
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _frozen_heap() -> Iterator[None]:
-    """Spare the garbage collection at the start of every run the objects of the test session."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

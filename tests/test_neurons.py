@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,14 +19,6 @@ from models_eq.hrsnn import HRSNN
 from models_eq.neurons import MODELS, QIF, coupling, neuron_model
 from models_eq.simulate import simulate
 from models_eq.stimulus import SpikeInput, Stimulus
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _frozen_heap() -> Iterator[None]:
-    """Spare the garbage collection at the start of every run the objects of the test session."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,6 @@ from models_eq.simulate import simulate, simulate_batch
 from models_eq.stimulus import SpikeInput, Stimulus
 from models_eq.storage import load, save
 from models_eq.trajectory import Trajectory
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _frozen_heap() -> Iterator[None]:
-    """Spare the garbage collection at the start of every run the objects of the test session."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

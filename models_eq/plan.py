@@ -102,7 +102,7 @@ def make_plan(
         rounds=rounds,
         n_trials=(stimuli[0].n_trials if stimuli else 0) or copies,
         n_steps=n_steps,
-        states=_initial_states(nets, initial_state, copies, seed),
+        states=initial_states(nets, initial_state, copies, seed),
         spike_state=spike_state,
         sampled=sampled,
         interval=_interval(sample_dt, step, n_steps if rounds > 1 else 0),
@@ -197,12 +197,31 @@ def _recorded(record: Sequence[str], state: tuple[str, ...]) -> tuple[bool, tupl
     return "spike_state" in names, tuple(sampled)
 
 
-def _initial_states(
+def initial_states(
     nets: Sequence[HRSNN],
     given: Sequence[Mapping[str, Any]] | None,
     copies: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
+    """Initial state of all copies of all networks, each of shape (total,), checked.
+
+    Parameters
+    ----------
+    nets : sequence of HRSNN
+        The networks.
+    given : sequence of Mapping, or None
+        State variables by name for each network, of shape (n,) or (copies, n). The membrane is
+        drawn from ``seed`` where it is not given, all else is 0.
+    copies : int
+        Copies of each network.
+    seed : int
+        Seed of what is drawn.
+
+    Raises
+    ------
+    ParameterError
+        For unknown variables, wrong shapes or values that are not finite.
+    """
     if given is not None and len(given) != len(nets):
         raise ParameterError("initial_state", f"one for each of {len(nets)} networks", len(given))
     parts: dict[str, list[np.ndarray]] = {}

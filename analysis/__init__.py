@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from analysis.capacity import capacity
-from analysis.lyapunov import NodeExponents, conditional_exponents, node_exponents
+from analysis.lyapunov import (
+    DisplacementGrowth,
+    Flow,
+    LyapunovResult,
+    Map,
+    NodeExponents,
+    conditional_exponents,
+    displacement_growth,
+    lyapunov_spectrum,
+    node_exponents,
+    perturbed_exponents,
+    simulate_events,
+    weighted_exponents,
+)
 from analysis.metrics import accuracy, mean_and_stderr, nrmse, valid_prediction_time
 from analysis.pruning import (
     BASELINES,
@@ -37,8 +50,12 @@ from analysis.spikes import filtered_traces, interval_cv, rates, synaptic_operat
 __all__ = [
     "BASELINES",
     "Compensation",
+    "DisplacementGrowth",
+    "Flow",
     "LinearClassifier",
     "LinearReadout",
+    "LyapunovResult",
+    "Map",
     "NodeExponents",
     "PruneResult",
     "PruneStep",
@@ -52,6 +69,7 @@ __all__ = [
     "coupling_matrix",
     "covariance",
     "delocalise",
+    "displacement_growth",
     "filtered_traces",
     "hurwitz_scale",
     "interval_cv",
@@ -60,17 +78,21 @@ __all__ = [
     "keeping_scores",
     "leverage",
     "lyapunov_matrix",
+    "lyapunov_spectrum",
     "mean_and_stderr",
     "mean_shift",
     "node_exponents",
     "nrmse",
+    "perturbed_exponents",
     "prune_baseline",
     "rates",
     "sample_exact",
     "select_neurons",
+    "simulate_events",
     "spectral_abscissa",
     "synaptic_operations",
     "system_matrix",
     "valid_prediction_time",
     "variance_gains",
+    "weighted_exponents",
 ]

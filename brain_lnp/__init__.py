@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from analysis import (
         LinearClassifier,
         LinearReadout,
+        LyapunovResult,
         NodeExponents,
         PruneResult,
+        lyapunov_spectrum,
         node_exponents,
     )
     from brain_lnp import tasks
@@ -51,8 +53,8 @@ _logging.getLogger("brain_lnp").addHandler(_logging.NullHandler())
 # Where each public name lives. They are imported when first asked for: Brian2 alone takes over a
 # second, which a command line that only prints its help should not cost.
 _HOMES = {
-    "analysis": ("LinearClassifier", "LinearReadout", "NodeExponents", "PruneResult",
-                 "node_exponents"),
+    "analysis": ("LinearClassifier", "LinearReadout", "LyapunovResult", "NodeExponents",
+                 "PruneResult", "lyapunov_spectrum", "node_exponents"),
     "brain_lnp.evaluation": ("Evaluation", "evaluate", "evaluate_batch"),
     "brain_lnp.lnp": ("LNP",),
     "brain_lnp.methods": ("prune",),
@@ -70,12 +72,14 @@ __all__ = [
     "LinearClassifier",
     "LinearReadout",
     "LogNormal",
+    "LyapunovResult",
     "NodeExponents",
     "PruneResult",
     "Stimulus",
     "evaluate",
     "evaluate_batch",
     "load",
+    "lyapunov_spectrum",
     "node_exponents",
     "prune",
     "sample_hrsnn",

@@ -34,11 +34,13 @@ def attach_stimulus(
     copies: int,
     rounds: int,
     dt: float,
+    on_pre: str | None = None,
 ) -> None:
     """Let frozen inputs drive built objects.
 
     Networks that share a stimulus share its memory. Trials are laid out over ``copies`` side by
-    side and ``rounds`` one after the other.
+    side and ``rounds`` one after the other. ``on_pre`` is what an input spike does; by default
+    what the model does.
     """
     unique = list({id(s): s for s in stimuli}.values())
     hold = unique[0].hold
@@ -66,7 +68,7 @@ def attach_stimulus(
         name=f"{group.name}_stimulus",
     )
     if any(s.spikes is not None for s in unique):
-        _attach_spikes(built, nets, stimuli, copies, dt)
+        _attach_spikes(built, nets, stimuli, copies, dt, on_pre)
 
 
 def _lay_out(stimulus: Stimulus, copies: int, rounds: int) -> np.ndarray:
@@ -86,6 +88,7 @@ def _attach_spikes(
     stimuli: Sequence[Stimulus],
     copies: int,
     dt: float,
+    on_pre: str | None,
 ) -> None:
     model = neuron_model(nets[0].model)
     for k, (net, stimulus, offset) in enumerate(zip(nets, stimuli, built.offsets, strict=True)):
@@ -116,7 +119,7 @@ def _attach_spikes(
             generator,
             built.group,
             "w : 1 (constant)",
-            on_pre=model.on_pre,
+            on_pre=model.on_pre if on_pre is None else on_pre,
             delay=0 * second,
             clock=built.group.clock,
             namespace={},

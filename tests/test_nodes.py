@@ -185,7 +185,7 @@ def test_node_exponents_take_noise_or_a_stimulus():
 
 def test_what_is_refused():
     net = uncoupled("lif_exp", [0.02, 0.03], i_ext=1.5)
-    for name in ("perturbed", "weighted", "nonsense"):
+    for name in ("leading", "nonsense"):
         with pytest.raises(CapabilityError, match="'conditional'"):
             node_exponents(net, definition=name)
     with pytest.raises(ParameterError, match="trials"):

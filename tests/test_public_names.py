@@ -17,7 +17,7 @@ MODELS_EQ = (
     "HRSNN", "HRSNNSpec", "sample_hrsnn", "simulate", "to_brian2", "use_device", "Gamma",
     "LogNormal",
 )  # fmt: skip
-ANALYSIS = ("node_exponents", "LinearReadout")
+ANALYSIS = ("lyapunov_spectrum", "node_exponents", "LyapunovResult", "LinearReadout")
 BRAIN_LNP = ("LNP", "prune", "evaluate", "tasks", "load", "save")
 RELIED_ON = [
     *(("models_eq", name) for name in MODELS_EQ),
@@ -29,6 +29,10 @@ SIGNATURES = {
         "net", "stimulus", "duration", "dt", "initial_state", "record", "copies", "seed",
     ),
     ("models_eq", "sample_hrsnn"): ("spec", "seed"),
+    ("analysis", "lyapunov_spectrum"): (
+        "system", "stimulus", "k", "duration", "dt", "transient", "initial_state", "t_qr", "method",
+        "seed",
+    ),
     ("analysis", "node_exponents"): ("net", "stimulus", "duration", "dt", "seed", "definition"),
     ("brain_lnp", "prune"): (
         "net", "method", "synapses", "neurons", "seed", "stimulus", "treatment", "progress",

@@ -87,7 +87,7 @@ def crossing(kind, x, s, current, v_th, tau, tau_s, h_max):  # type: ignore[no-u
         if not math.isfinite(extremum):
             return np.inf
         low = extremum
-    if s < 0 and current <= v_th or low >= h_max:
+    if (s < 0 and current <= v_th) or low >= h_max:
         return np.inf
     if not math.isfinite(high):
         high = low + tau

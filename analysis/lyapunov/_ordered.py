@@ -104,8 +104,8 @@ def _kick(  # type: ignore[no-untyped-def]
 
 @jit
 def steps(  # type: ignore[no-untyped-def]
-    kind, n_steps, dt, em, es, c, order, sign, on_grid, indptr, post, weight, tau, tau_s, t_ref, v_th, v_reset,
-    drive, rows, hold, in_time, in_channel, in_weight,
+    kind, n_steps, dt, em, es, c, order, sign, on_grid, indptr, post, weight, tau, tau_s,
+    t_ref, v_th, v_reset, drive, rows, hold, in_time, in_channel, in_weight,
     x, s, held, release, current, speed, span, behind, forced, lag_of, force_lag, lag, queue,
     queued, recent, marked, y, counters, volume, count,
 ):  # fmt: skip

@@ -16,7 +16,7 @@ from models_eq.simulate import simulate
 from models_eq.stimulus import Stimulus, noise_stimulus
 from models_eq.trajectory import Trajectory
 
-DEFINITIONS = ("conditional",)
+DEFINITIONS = ("conditional", "perturbed", "weighted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +32,20 @@ class NodeExponents:
         where an exponent is exact (silent and periodic neurons), infinite where there is one
         interval only.
     cycles : ndarray of int, shape (n,)
-        Inter-spike intervals that went into each. A neuron without one has the exponent of
+        Inter-spike intervals that went into each (windows, or intervals between
+        orthonormalisations, for the other definitions). A neuron without one has the exponent of
         its subthreshold dynamics.
     definition : str
-        ``"conditional"``.
+        ``"conditional"``, ``"perturbed"`` or ``"weighted"``, see :func:`node_exponents`.
+    horizon : float, s
+        Over which a displacement grew (``perturbed``); 0 otherwise.
     """
 
     exponents: np.ndarray
     stderr: np.ndarray
     cycles: np.ndarray
     definition: str = "conditional"
+    horizon: float = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -58,6 +62,7 @@ def node_exponents(
     dt: Any = "1 ms",
     seed: int = 0,
     definition: str = "conditional",
+    horizon: Any = None,
 ) -> NodeExponents:
     """Simulate a network and estimate one exponent for each neuron.
 
@@ -74,8 +79,10 @@ def node_exponents(
         Time step.
     seed : int
         Seed of the initial state and of the noise.
-    definition : {'conditional'}
-        What the exponent of a neuron is: see :func:`conditional_exponents`.
+    definition : {'conditional', 'perturbed', 'weighted'}
+        What the exponent of a neuron is, see Notes.
+    horizon : Quantity or str, optional
+        Over which a displacement grows, for ``perturbed``; by default 0.1 s.
 
     Returns
     -------
@@ -86,7 +93,25 @@ def node_exponents(
     CapabilityError
         For another definition, or a model without a formula.
     ParameterError
-        For a stimulus with trials, or whatever :func:`models_eq.simulate` refuses.
+        For a stimulus with trials, a horizon where there is none, or whatever
+        :func:`models_eq.simulate` refuses.
+
+    Notes
+    -----
+    ``conditional``
+        Growth of a perturbation of the neuron alone, its input frozen
+        (:func:`conditional_exponents`). 0 for a neuron that runs freely, -1/tau for a silent one.
+        Cost: one run; any n.
+    ``perturbed``
+        Growth of the distance between whole states, over a stated horizon, after neuron i alone
+        was displaced (:func:`~analysis.lyapunov.node_growth.perturbed_exponents`). How much the
+        network feels the neuron. Cost: n tangent vectors over five horizons, memory 16 n^2 bytes.
+    ``weighted``
+        The exponents of the network, each weighted by the neuron's part in its vector
+        (:func:`~analysis.lyapunov.node_growth.weighted_exponents`). Cost: the whole spectrum,
+        time n^3; some hundred neurons.
+
+    None of them says reliably what removing the neuron would do.
 
     Examples
     --------
@@ -107,6 +132,20 @@ def node_exponents(
         stimulus = noise_stimulus(net, duration, seed=seed)
     elif stimulus.n_trials:
         raise ParameterError("stimulus", "one without trials", f"{stimulus.n_trials} trials")
+    if horizon is not None and definition != "perturbed":
+        raise ParameterError("horizon", f"nothing for definition={definition!r}", horizon)
+    if definition != "conditional":
+        # They stand on the spectrum, which stands on this file.
+        from analysis.lyapunov import node_growth
+
+        if definition == "weighted":
+            return node_growth.weighted_exponents(
+                net, stimulus, duration=duration, dt=None, seed=seed
+            )
+        return node_growth.perturbed_exponents(
+            net, stimulus, duration=duration, seed=seed,
+            horizon="0.1 s" if horizon is None else horizon,
+        )  # fmt: skip
     run = simulate(net, stimulus, duration=duration, dt=dt, record=["spike_state"], seed=seed)
     return conditional_exponents(net, run)
 
@@ -255,14 +294,14 @@ def _qif(net: HRSNN, trajectory: Trajectory) -> NodeExponents:
 
 def _encode(value: NodeExponents) -> tuple[Arrays, Mapping[str, Any]]:
     arrays = {name: getattr(value, name) for name in ("exponents", "stderr", "cycles")}
-    return arrays, {"definition": value.definition}
+    return arrays, {"definition": value.definition, "horizon": value.horizon}
 
 
 def _decode(arrays: Held, meta: Mapping[str, Any]) -> NodeExponents:
     shape = take(arrays, "exponents", "<f8").shape
     return NodeExponents(
         take(arrays, "exponents"), take(arrays, "stderr", "<f8", shape),
-        take(arrays, "cycles", "<i8", shape), meta["definition"],
+        take(arrays, "cycles", "<i8", shape), meta["definition"], meta.get("horizon", 0.0),
     )  # fmt: skip
 
 

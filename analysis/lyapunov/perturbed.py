@@ -8,7 +8,6 @@ gone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,10 @@ from analysis.lyapunov.eventdriven import EventEngine, event_engine
 from analysis.lyapunov.ordered import OrderedEngine, ordered_engine
 from analysis.lyapunov.qr import Progress, follow, orthonormal_start, summarise
 from analysis.lyapunov.result import LyapunovResult
-from models_eq.checks import whole
 from models_eq.errors import CapabilityError, ConvergenceError, ParameterError
 from models_eq.hrsnn import HRSNN
-from models_eq.rng import check_seed, stream
+from models_eq.rng import stream
 from models_eq.stimulus import Stimulus
-from models_eq.units import positive_seconds
 
 Engine = EventEngine | OrderedEngine
 DISPLACEMENT = 1e-7
@@ -65,7 +62,7 @@ def base_engine(
     return ordered_engine(net, stimulus, dt=dt, initial_state=initial_state, seed=seed)
 
 
-def _place(engine: Engine, base: Engine, shift: np.ndarray) -> None:
+def place(engine: Engine, base: Engine, shift: np.ndarray) -> None:
     """Set an engine to the base's state displaced by ``shift``, shape (n, variables)."""
     net = base.net
     free = ~base.held
@@ -79,7 +76,7 @@ def _place(engine: Engine, base: Engine, shift: np.ndarray) -> None:
     engine.settle(np.where(free, np.nan, np.maximum(base.release - lag, base.time)))
 
 
-def _difference(engine: Engine, base: Engine) -> np.ndarray | None:
+def difference(engine: Engine, base: Engine) -> np.ndarray | None:
     """Displacement of an engine from the base, shape (n, variables); None between their spikes."""
     if (engine.count != base.count).any() or (engine.held != base.held).any():
         return None
@@ -111,13 +108,13 @@ class _Copies:
         """Displace the copies, run all over one interval, and take differences."""
         shape = (self.base.net.n, self.base.net.variables)
         for column, copy in enumerate(self.copies):
-            _place(copy, self.base, self.size * self._vectors[:, column].reshape(shape))
+            place(copy, self.base, self.size * self._vectors[:, column].reshape(shape))
         end = self.start + (interval + 1) * self.t_qr
         step = getattr(self.base, "dt", 1e-5)
         for _ in range(_TRIES):
             for engine in (self.base, *self.copies):
                 engine.advance_to(end)
-            found = [_difference(copy, self.base) for copy in self.copies]
+            found = [difference(copy, self.base) for copy in self.copies]
             if all(one is not None for one in found):
                 break
             # A spike of one lies just before this moment and of another just after: the
@@ -229,103 +226,3 @@ def checked_displacement(value: Any) -> float:
             "Larger ones leave the linear regime within one interval",
         )  # fmt: skip
     return size
-
-
-@dataclass(frozen=True, eq=False)
-class DisplacementGrowth:
-    """How far displaced copies drift from their base, never renormalised.
-
-    Attributes
-    ----------
-    t : ndarray, shape (m,), s
-        Times.
-    distance : ndarray, shape (copies, m)
-        Euclidean distance over all state variables; NaN at moments between a spike of the base
-        and the same spike of the copy.
-    displacement : float
-        Distance at the start.
-    rate : float or None, 1/s
-        Leading Lyapunov exponent, where it was given.
-    """
-
-    t: np.ndarray
-    distance: np.ndarray
-    displacement: float
-    rate: float | None = None
-
-    def __repr__(self) -> str:
-        return (
-            f"DisplacementGrowth({self.distance.shape[0]} copies over {self.t[-1]:g} s "
-            f"from {self.displacement:g})"
-        )
-
-
-def displacement_growth(
-    net: HRSNN,
-    stimulus: Stimulus | None = None,
-    *,
-    duration: Any = "1 s",
-    copies: int = 10,
-    displacement: float = DISPLACEMENT,
-    transient: Any = "1 s",
-    dt: Any = "0.1 ms",
-    sample_dt: Any = "5 ms",
-    rate: float | None = None,
-    initial_state: Mapping[str, Any] | None = None,
-    seed: int = 0,
-) -> DisplacementGrowth:
-    """Follow displaced copies of a network without renormalising them.
-
-    Parameters
-    ----------
-    net : HRSNN
-        A ``lif_exp`` or ``qif`` network.
-    stimulus : Stimulus, optional
-        Frozen input, without trials, that all share.
-    duration, transient : Quantity or str
-        Time followed, and time before the copies are displaced.
-    copies : int
-        Copies, each displaced in another random direction.
-    displacement : float
-        Initial distance, at most 1e-4.
-    dt, sample_dt : Quantity or str
-        Time step (``lif_exp``) and interval of the samples.
-    rate : float, optional, 1/s
-        Leading exponent, kept for comparison.
-    initial_state, seed
-        As in :func:`models_eq.simulate`.
-
-    Raises
-    ------
-    CapabilityError
-        For models on which displacements cannot be measured.
-    """
-    size = checked_displacement(displacement)
-    length, before = (
-        positive_seconds(duration, "duration"),
-        positive_seconds(transient, "transient"),
-    )
-    step, sample = positive_seconds(dt, "dt"), positive_seconds(sample_dt, "sample_dt")
-    count, seed = whole(copies, "copies"), check_seed(seed)
-    if stimulus is not None and before + length > stimulus.duration + 1e-9:
-        raise ParameterError(
-            "duration", f"with the transient at most the stimulus ({stimulus.duration:g} s)",
-            f"{before:g} + {length:g} s",
-        )  # fmt: skip
-    engines = [base_engine(net, stimulus, step, initial_state, seed) for _ in range(count + 1)]
-    for engine in engines:
-        engine.advance_to(before)
-    base, *others = engines
-    directions = stream(seed, "v_init", 2).standard_normal((count, net.n, base.net.variables))
-    for direction, copy in zip(directions, others, strict=True):
-        _place(copy, base, size * direction / np.linalg.norm(direction))
-    t = sample * np.arange(1, int(length / sample + 1e-9) + 1)
-    distance = np.full((count, t.size), np.nan)
-    for column, moment in enumerate(t):
-        for engine in engines:
-            engine.advance_to(before + moment)
-        for row, copy in enumerate(others):
-            found = _difference(copy, base)
-            if found is not None:
-                distance[row, column] = np.linalg.norm(found)
-    return DisplacementGrowth(t, distance, size, rate)

@@ -14,9 +14,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from analysis.lyapunov.result import LyapunovResult, block_means, block_stderr, slope_mean
+from models_eq.checks import whole
 from models_eq.errors import ConvergenceError, ParameterError
 
 Progress = Callable[[int, int], None]
+DEFAULT_K = 20
 # What is smaller beside its vector than this is rounding.
 _ROUNDING = 1e-15
 
@@ -116,6 +118,22 @@ def intervals(duration: float, t_qr: float, field: str = "duration", least: int 
             field, f"at least {least} intervals of t_qr ({t_qr:g})", f"{duration:g} ({count})"
         )
     return count
+
+
+def how_many(k: int | None, dimension: int) -> int:
+    """Number of exponents asked for: ``k``, or if None 20, or all where there are fewer.
+
+    Raises
+    ------
+    ParameterError
+        If there are not that many.
+    """
+    if k is None:
+        return min(DEFAULT_K, dimension)
+    k = whole(k, "k")
+    if k > dimension:
+        raise ParameterError("k", f"at most the {dimension} exponents of the system", k)
+    return k
 
 
 def summarise(

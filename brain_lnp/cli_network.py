@@ -1,4 +1,4 @@
-"""Verbs of one network: sample, simulate, lyapunov, prune, evaluate."""
+"""Verbs of one network: sample, simulate, prune, evaluate."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def simulate(
 
     from analysis.spikes import interval_cv, rates, synaptic_operations
 
-    net, run = _run(network, output, force, duration, dt, noise, seed, device)
+    net, run = run_network(network, output, force, duration, dt, noise, seed, device)
     rate, cv = rates(run), interval_cv(run)
     shell.results(
         {
             # Without the time it took: equal runs are equal files.
-            "output": _save(replace(run, run_seconds=0.0), output),
+            "output": save_if_asked(replace(run, run_seconds=0.0), output),
             "neurons": net.n,
             "duration_s": run.duration,
             "dt_s": run.dt,
@@ -101,48 +101,7 @@ def simulate(
     )
 
 
-def lyapunov(
-    network: Net,
-    output: MaybeOutput = None,
-    duration: Duration = "5 s",
-    dt: Step = "1 ms",
-    noise: Noise = 0.35,
-    seed: Seed = 0,
-    device: Device = "auto",
-    force: Force = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Lyapunov exponent of every neuron in its frozen input (conditional), in 1/s.
-
-    By default under the noise that Lyapunov Noise Pruning probes a network with. With --json each
-    neuron's exponent and standard error is printed as well.
-    """
-    from analysis.lyapunov.nodes import conditional_exponents
-
-    net, run = _run(network, output, force, duration, dt, noise, seed, device, ["spike_state"])
-    found = conditional_exponents(net, run)
-    data: dict[str, Any] = {
-        "output": _save(found, output),
-        "definition": found.definition,
-        "unit": "1/s",
-        "neurons": net.n,
-        "duration_s": run.duration,
-        "mean": found.exponents.mean(),
-        "sd": found.exponents.std(),
-        "min": found.exponents.min(),
-        "max": found.exponents.max(),
-        "mean_stderr": found.stderr.mean(),
-        "silent_neurons": net.n - len(set(run.i.tolist())),
-        "network_digest": net.digest,
-    }
-    if as_json:
-        data |= {"exponents": found.exponents, "stderr": found.stderr}
-    shell.results(data, as_json=as_json)
-
-
-def _run(
+def run_network(
     network: Path,
     output: Path | None,
     force: bool,
@@ -175,7 +134,8 @@ def _run(
         return net, run(net, stimulus, duration=duration, dt=dt, record=record or (), seed=seed)
 
 
-def _save(value: Any, output: Path | None) -> Path | None:
+def save_if_asked(value: Any, output: Path | None) -> Path | None:
+    """Save a result where a file was named; returns that file or None."""
     if output is not None:
         from models_eq.storage import save
 

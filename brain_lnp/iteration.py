@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from analysis.lyapunov.nodes import NodeExponents, conditional_exponents
+from analysis.lyapunov.nodes import NodeExponents, conditional_exponents, node_exponents
 from analysis.pruning.compensate import Compensation, Treatment, noise_rates, slow_rates
 from analysis.pruning.linear_response import (
     calibrated_scale,
@@ -81,7 +81,10 @@ class PruningRun:
         run = simulate(net, noise, dt=settings.dt, record=["spike_state"], seed=self.seed)
         if run.n_spikes == 0:
             return None, rates(run)
-        return conditional_exponents(net, run), rates(run)
+        if settings.exponents == "conditional":
+            return conditional_exponents(net, run), rates(run)
+        found = node_exponents(net, noise, definition=settings.exponents, seed=self.seed)
+        return found, rates(run)
 
     def iterate(self, k: int, m_k: int, n_k: int, *, target: int, last: bool) -> str | None:
         """One iteration to ``m_k`` synapses and ``n_k`` neurons.
@@ -101,7 +104,8 @@ class PruningRun:
         raw = self.raw
         m_k = min(m_k, raw.n_synapses)
         self.note(
-            "exponents", raw, mean=float(found.exponents.mean()), sd=float(found.exponents.std()),
+            "exponents", raw, definition=found.definition,
+            mean=float(found.exponents.mean()), sd=float(found.exponents.std()),
             silent=int((rate == 0).sum()), mean_rate=float(rate.mean()), **linear,
         )  # fmt: skip
         if n_k < raw.n:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from analysis.lyapunov.nodes import DEFINITIONS
 from analysis.pruning.compensate import Treatment
 from analysis.pruning.result import PruneResult, budget
 from brain_lnp.iteration import PruningRun
@@ -24,6 +25,7 @@ NEURON_SCORES = ("betweenness", "degree", "rate", "random", "leverage")
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "mode": ("tuned", "calibrated", "literal"),
+    "exponents": DEFINITIONS,
     "over": ("closed", "endpoints"),
     "times_weight": (False, True),
     "neuron_score": NEURON_SCORES,
@@ -51,6 +53,9 @@ class LNP:
         one gain factor by the capacity on fresh random input.
     n_iter : int
         Iterations, at least 1.
+    exponents : {'conditional', 'perturbed', 'weighted'}
+        What the exponent of a neuron is, see :func:`~analysis.lyapunov.nodes.node_exponents`; the
+        last costs n^3.
     over : {'closed', 'endpoints'}
         Neighbourhood of the harmonic mean in the Lyapunov matrix.
     times_weight : bool
@@ -95,6 +100,7 @@ class LNP:
 
     mode: Literal["tuned", "calibrated", "literal"] = "tuned"
     n_iter: int = 5
+    exponents: Literal["conditional", "perturbed", "weighted"] = "conditional"
     over: Literal["closed", "endpoints"] = "closed"
     times_weight: bool = False
     neuron_score: str = "betweenness"

@@ -432,6 +432,30 @@ def test_the_chain_gives_the_same_bytes_every_time(call: Call) -> None:
     assert exponents["mean"] == pytest.approx(nodes.exponents.mean())
 
 
+def test_the_spectrum_of_a_network_and_other_exponents_of_neurons(
+    call: Call, network: Path
+) -> None:
+    short = ["--duration", "0.5 s", "--seed", "3", *FAST]
+    said = call("lyapunov", network, "--spectrum", "3", "--transient", "0.1 s", "--json",
+                "-o", "spectrum.npz", *short)  # fmt: skip
+    data = json.loads(said.out)
+    assert data["method"] == "saltation" and data["conditional"] and len(data["stderr"]) == 3
+    found = load("spectrum.npz")
+    assert data["exponents"] == found.exponents.tolist() and found.duration == 0.5
+    said = call("lyapunov", network, "--spectrum", "3", "--noise", "0", "--method", "event",
+                "--transient", "0.1 s", *short)  # fmt: skip
+    assert said.status == 0 and "±" in said.out and "event" in said.out
+    for nodes in (["perturbed", "--horizon", "50 ms"], ["weighted"]):
+        said = call("lyapunov", network, "--nodes", *nodes, "--json", *short)
+        data = json.loads(said.out)
+        assert data["definition"] == nodes[0] and len(data["exponents"]) == data["neurons"]
+    for wrong, word in ((["--method", "evnt", "--spectrum", "1"], "event"),
+                        (["--nodes", "weighed"], "weighted"),
+                        (["--spectrum", "999"], "k: ")):  # fmt: skip
+        said = call("lyapunov", network, *wrong, *short)
+        assert said.status == 2 and word in said.err
+
+
 def test_another_seed_gives_another_network(call: Call) -> None:
     for seed in "12":
         assert call("sample", "--n", "60", "--seed", seed, "-o", f"{seed}.npz").status == 0

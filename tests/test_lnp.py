@@ -523,3 +523,18 @@ def test_the_controls_are_the_network_and_no_recurrence(net):
 def test_an_unknown_method_or_option_is_refused(method, options, text, net):
     with pytest.raises(ParameterError, match=text):
         prune(net, method, synapses=0.2, **options)
+
+
+@pytest.mark.parametrize("definition", ["perturbed", "weighted"])
+def test_other_exponents_of_neurons_are_an_option_and_are_reported(definition):
+    net = sample_hrsnn(HRSNNSpec(n=30), seed=1)
+    settings = {"synapses": 0.3, "seed": 1, "n_iter": 1, "noise_duration": "1 s"}
+    # Over closed neighbourhoods the exponents average out in so small a network.
+    settings["over"] = "endpoints"
+    usual = prune(net, "lnp_calibrated", **settings)
+    other = prune(net, "lnp_calibrated", exponents=definition, **settings)
+    assert other.net.n_synapses == usual.net.n_synapses and other.net != usual.net
+    assert other.steps[0].diagnostics["definition"] == definition
+    assert usual.steps[0].diagnostics["definition"] == "conditional"
+    with pytest.raises(ParameterError, match="exponents"):
+        prune(net, "lnp_calibrated", exponents="leading", **settings)

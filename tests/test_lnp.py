@@ -46,7 +46,14 @@ def _small() -> Iterator[None]:
 
     def once(self: PruningRun, k: int, what: HRSNN) -> Any:
         settings = self.settings
-        key = (what.digest, self.seed, settings.noise_duration, settings.noise_sd, settings.dt)
+        key = (
+            what.digest,
+            self.seed,
+            settings.noise_duration,
+            settings.noise_sd,
+            settings.dt,
+            settings.exponents,
+        )
         if k > 0 or what is not self.dense:
             return real(self, k, what)
         if key not in KNOWN:

@@ -91,6 +91,14 @@ def test_growth_of_a_displacement_follows_the_leading_exponent():
     assert np.allclose(np.diff(np.log(quiet.distance[:, 12:])) / 0.005, -50, rtol=0.05)
 
 
+def test_copies_that_come_apart_end_as_far_as_the_attractor_is_wide():
+    case = load_case("theta_N20")
+    found = displacement_growth(case.net, duration="3 s", copies=5, displacement=1e-7, seed=1)
+    late = found.distance[:, found.t > 2.5]
+    assert np.isfinite(late).mean() > 0.9
+    assert 1 < np.nanmedian(late) < 2 * np.pi * np.sqrt(20)
+
+
 def test_refusals():
     delta = HRSNN("lif_delta", 2, [0], [1], [0.1], tau_m=0.02, i_ext=1.5)
     with pytest.raises(CapabilityError, match="event"):

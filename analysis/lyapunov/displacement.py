@@ -34,7 +34,8 @@ class DisplacementGrowth:
         Times.
     distance : ndarray, shape (copies, m)
         Euclidean distance over all state variables; NaN at moments between a spike of the base
-        and the same spike of the copy.
+        and the same spike of the copy. Of copies that have come apart for good it is the plain
+        distance between states.
     displacement : float
         Distance at the start.
     rate : float or None, 1/s
@@ -129,7 +130,7 @@ def displacement_growth(
     for direction, copy in zip(directions, others, strict=True):
         place(copy, base, size * direction / np.linalg.norm(direction))
     t = sample * np.arange(1, int(length / sample + 1e-9) + 1)
-    distance = np.full((count, t.size), np.nan)
+    distance, apart = np.full((count, t.size), np.nan), np.zeros(count, dtype=bool)
     for column, moment in enumerate(t):
         for engine in engines:
             engine.advance_to(before + moment)
@@ -137,4 +138,9 @@ def displacement_growth(
             found = difference(copy, base)
             if found is not None:
                 distance[row, column] = np.linalg.norm(found)
+            elif column and apart[row]:
+                # Out of step twice: no longer a displacement, but two states of the network.
+                rest = (copy.x - base.x, copy.s - base.s)
+                distance[row, column] = np.linalg.norm(rest)
+            apart[row] = found is None
     return DisplacementGrowth(t, distance, size, rate)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
 from models_eq.stimulus import Stimulus, noise_stimulus
 from models_eq.storage import load, save
+from models_eq.topology import FixedInDegree
 from tests.lyapunov_cases import AVERAGED, EXACT, Case, load_case
 
 METHODS = ("event", "saltation", "perturbed")
@@ -185,6 +188,25 @@ def test_rescaled_units_leave_exponents_alone():
     assert one.n_spikes == pytest.approx(other.n_spikes, rel=0.01)
 
 
+def test_memory_grows_as_neurons_times_exponents():
+    def peak(n: int, k: int) -> int:
+        net = sample_hrsnn(HRSNNSpec(n=n, topology=FixedInDegree(5)), seed=1)
+        tracemalloc.start()
+        engine_spectrum(
+            net, None, method="saltation", k=k, duration=0.32, dt=1e-3, transient=0, t_qr=0.02,
+            seed=0,
+        )  # fmt: skip
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(200, 50)
+    small, wide, large = peak(200, 50), peak(200, 200), peak(800, 50)
+    assert wide < 4.5 * small and large < 4.5 * small
+    # A square array of so many neurons would be larger by itself.
+    assert large < 8 * (2 * 800) ** 2 / 3
+
+
 # What it says
 
 
@@ -268,7 +290,7 @@ def test_refusals_name_the_method_that_works():
         ({"duration": "50 ms"}, "duration: expected at least 16 intervals"),
         ({"transient": "-1 s"}, "transient"), ({"t_qr": 0.01}, "t_qr"),
         ({"method": "guess"}, "method"), ({"seed": -1}, "seed"),
-        ({"method": "event", "dt": "1 ms"}, "dt"),
+        ({"method": "event", "dt": 1}, "dt"),
         ({"method": "saltation", "dt": "3 ms"}, "dt"),
         ({"initial_state": {"x": 1}}, "initial_state"),
         ({"stimulus": "noise"}, "stimulus"),

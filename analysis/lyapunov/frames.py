@@ -10,10 +10,9 @@ from brian2 import Function, NetworkOperation, NeuronGroup
 from brian2.core.base import BrianObject
 from brian2.devices.device import get_device
 
+from analysis.lyapunov.qr import ROUNDING, log_growth
 from models_eq.errors import CapabilityError
 from models_eq.frozen import named_clock
-
-_FLOOR = 1e-280
 
 
 class Frames:
@@ -103,9 +102,7 @@ class Frames:
         vectors = np.concatenate([a.T / s for a, s in zip(arrays, sizes, strict=True)])
         if np.isfinite(vectors).all():
             q, r = np.linalg.qr(vectors)
-            size = np.abs(np.diagonal(r))
-            with np.errstate(divide="ignore"):
-                self._log[interval] = np.where(size > _FLOOR, np.log(size), -np.inf)
+            self._log[interval] = log_growth(r, np.linalg.norm(vectors, axis=0))
         else:
             q = np.zeros_like(vectors)
             self._log[interval] = np.nan
@@ -154,7 +151,7 @@ class Frames:
         variables = self.group.variables
         code = _GRAM_SCHMIDT % {
             "n": self.n, "k": self.k, "warm_up": self.warm_up, "total": len(self._log),
-            "rows": len(self.scales), "floor": repr(_FLOOR),
+            "rows": len(self.scales), "rounding": repr(ROUNDING),
             "tangents": ", ".join(f"brian::{array(variables[x])}" for x in self.scales),
             "scales": ", ".join(repr(float(s)) for s in self.scales.values()),
             "log": array(self._records.variables["log_growth"]),
@@ -202,7 +199,11 @@ static double gram_schmidt(const double done)
         for (long m = 0; m < n*k; m++) tangents[b][m] /= scales[b];
     for (long r = 0; r < k; r++)
     {
-        double norm = 0.0;
+        double norm = 0.0, whole = 0.0;
+        for (long b = 0; b < rows; b++)
+            for (long i = 0; i < n; i++)
+                whole += tangents[b][r*n + i]*tangents[b][r*n + i];
+        const double floor = %(rounding)s*std::sqrt(whole);
         double recorded = -INFINITY;
         for (int attempt = 0; attempt < 3; attempt++)
         {
@@ -229,8 +230,8 @@ static double gram_schmidt(const double done)
                     square += tangents[b][r*n + i]*tangents[b][r*n + i];
             norm = std::sqrt(square);
             if (attempt == 0)
-                recorded = std::isnan(norm) ? NAN : (norm > %(floor)s ? std::log(norm) : -INFINITY);
-            if (norm > %(floor)s && norm < 1e300) break;
+                recorded = std::isnan(norm) ? NAN : (norm > floor ? std::log(norm) : -INFINITY);
+            if (norm > (attempt ? 0.0 : floor) && norm < 1e300) break;
             // An annihilated vector goes on in an arbitrary direction.
             for (long b = 0; b < rows; b++)
                 for (long i = 0; i < n; i++)

@@ -64,7 +64,8 @@ def lyapunov_spectrum(
         bare number for systems whose time has no unit.
     dt : Quantity or str, optional
         Time step. By default 0.1 ms for ``saltation`` and ``perturbed`` of linear models, for
-        which it does not matter much, 0.01 ms for other spiking models. ``event`` has none.
+        which it does not matter much, 0.01 ms for other spiking models. ``event`` is exact in
+        time and does not look at it.
     transient : Quantity or str, optional
         Time discarded before, in whose second half the tangent vectors align; by default a
         quarter of the duration, at least 2 s without a stimulus.
@@ -280,11 +281,9 @@ def _network(
             model, net, stimulus, seed, progress, reason,
             k=k, duration=duration, dt=dt, transient=transient, t_qr=t_qr,
         )  # fmt: skip
-    if method == "event" and dt is not None:
-        raise ParameterError("dt", "nothing for method='event', which is exact in time", dt)
     dimension = net.n * (2 if net.model == "lif_exp" else 1)
     length, before, interval = _times(stimulus, duration, transient, t_qr)
-    step = 0.0 if method == "event" else _step(dt, 1e-4, interval, stimulus)
+    step = _step(dt, 1e-4, interval, stimulus)
     if method == "perturbed":
         return perturbed_spectrum(
             net, stimulus, k=how_many(k, dimension), duration=length, dt=step,
@@ -292,9 +291,9 @@ def _network(
             progress=progress, reason=reason,
         )  # fmt: skip
     return engine_spectrum(
-        net, stimulus, method=method, k=how_many(k, dimension), duration=length, dt=step,
-        transient=before, t_qr=interval, seed=seed, initial_state=initial_state,
-        progress=progress, reason=reason,
+        net, stimulus, method=method, k=how_many(k, dimension), duration=length,
+        dt=0.0 if method == "event" else step, transient=before, t_qr=interval, seed=seed,
+        initial_state=initial_state, progress=progress, reason=reason,
     )  # fmt: skip
 
 

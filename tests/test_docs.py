@@ -1,0 +1,36 @@
+"""The code blocks of the how-to pages run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from brian2 import prefs
+
+from models_eq import use_device
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = ("lyapunov.md",)
+BLOCKS = [
+    (page, k, block)
+    for page in PAGES
+    for k, block in enumerate(
+        re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.S)
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "k", "block"), BLOCKS, ids=[f"{p}-{k}" for p, k, _ in BLOCKS])
+def test_a_code_block_runs(page, k, block, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(prefs, "codegen.target", "numpy")
+    with use_device("numpy"):
+        exec(compile(block, f"{page}, block {k}", "exec"), {})
+    assert capsys.readouterr().out.strip() or "plots." in block
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_of_a_page_is_there(page):
+    named = re.findall(r"\{figure\} (\S+)", (DOCS / page).read_text(encoding="utf-8"))
+    assert named and all((DOCS / name).is_file() for name in named)

@@ -272,7 +272,7 @@ def cost() -> Rows:
     for n in (125, 250, 500, 1000, 2000, 4000):
         net = sample_hrsnn(HRSNNSpec(n=n, topology=FixedInDegree(50)), seed=1)
         noise = noise_stimulus(net, "0.5 s", seed=1)
-        for k in (1, 10, 100):
+        for k in (1, 3, 10, 30, 100, 300) if n == 1000 else (1, 10, 100):
             for method, dt in (("event", 0.0), ("saltation", 1e-3)):
 
                 def run(  # type: ignore[no-untyped-def]
@@ -301,31 +301,41 @@ def cost() -> Rows:
 
 
 def draw_cost(rows: Rows, path: Path) -> None:
-    """Draw time and memory against n, one line for each k."""
+    """Draw time and memory against n, one line for each k, and both against k."""
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
+    figure, axes = pyplot.subplots(2, 2, figsize=(7.2, 5.2), layout="constrained")
     styles = {"event": "-", "saltation": "--"}
     colours = {1: "#56B4E9", 10: "#0072B2", 100: "#D55E00"}
-    for ax, key, label in (
-        (axes[0], "s_per_s", "seconds per biological second"),
-        (axes[1], "peak_MB", "peak memory (MB)"),
-    ):
+    labels = {"s_per_s": "seconds per biological second", "peak_MB": "peak memory (MB)"}
+
+    def line(ax: Any, mine: Rows, x: str, y: str, style: str, colour: str, name: str) -> None:
+        at, value = (np.array([float(r[key]) for r in mine]) for key in (x, y))
+        # Over the upper half, where what does not grow no longer counts.
+        half = slice(len(at) // 2, None)
+        slope = np.polyfit(np.log(at[half]), np.log(value[half]), 1)[0]
+        ax.loglog(
+            at, value, style, color=colour, marker="o", markersize=3, linewidth=1.2,
+            label=f"{name}: {x}^{slope:.2f}",
+        )  # fmt: skip
+        ax.set_xticks(at, [f"{v:g}" for v in at])
+
+    for row, key in zip(axes, ("s_per_s", "peak_MB"), strict=True):
         for method, style in styles.items():
+            of_method = [r for r in rows if r["method"] == method]
             for k, colour in colours.items():
-                mine = [r for r in rows if r["method"] == method and r["k"] == k]
-                n = np.array([r["n"] for r in mine])
-                y = np.array([r[key] for r in mine])
-                slope = np.polyfit(np.log(n[1:]), np.log(y[1:]), 1)[0]
-                ax.loglog(
-                    n, y, style, color=colour, marker="o", markersize=3, linewidth=1.2,
-                    label=f"{method}, k = {k} (n^{slope:.2f})",
-                )  # fmt: skip
-        ax.set_xlabel("neurons n (50 inputs each)", fontsize=8)
-        ax.set_ylabel(label, fontsize=8)
-        ax.tick_params(labelsize=7, which="both")
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(fontsize=6, frameon=False)
+                mine = [r for r in of_method if r["k"] == k]
+                line(row[0], mine, "n", key, style, colour, f"{method}, k = {k}")
+            mine = [r for r in of_method if r["n"] == 1000]
+            line(row[1], mine, "k", key, style, "#009E73", f"{method}, n = 1000")
+        for ax, name in zip(row, ("neurons n (50 inputs each)", "exponents k"), strict=True):
+            ax.set_xlabel(name, fontsize=8)
+            ax.set_ylabel(labels[key], fontsize=8)
+            ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.tick_params(labelsize=7, which="both")
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.legend(fontsize=6, frameon=False)
     figure.savefig(path, dpi=200)
     pyplot.close(figure)
 

@@ -73,6 +73,21 @@ def test_averaged_networks(name, method):
     assert found.stderr[0] < max(0.3, 0.03 * abs(found.exponents[0]))
 
 
+def test_the_balanced_network_of_monteforte_and_wolf():
+    """Theta neurons, N = 2000, K = 100, J0 = 1, tau = 10 ms, 1 Hz: 21.5/s (2010)."""
+    n, k = 2000, 100
+    rng = np.random.default_rng(1)
+    linked = rng.random((n, n)) < k / n
+    np.fill_diagonal(linked, False)
+    post, pre = np.nonzero(linked)
+    # The drive is what gives 1 Hz.
+    net = HRSNN("qif", n, pre, post, -1 / np.sqrt(k), tau_m=0.01, i_ext=0.0712)
+    found = lyapunov_spectrum(net, k=1, duration="12 s", transient="3 s", seed=1)
+    assert found.n_spikes / n / found.duration == pytest.approx(1.0, abs=0.03)
+    assert abs(found.exponents[0] - 21.5) < 3 * found.stderr[0]
+    assert found.stderr[0] < 0.8
+
+
 @pytest.mark.parametrize("name", ["lifexp_N20_inh", "theta_N20", "lifexp_N200_inh_chaos"])
 def test_displaced_copies_agree_with_tangents_on_the_same_trajectory(name):
     case = load_case(name)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.lyapunov.eventdriven import EventEngine, event_engine
+from analysis.lyapunov.engine import Engine
+from analysis.lyapunov.eventdriven import event_engine
 from analysis.lyapunov.ordered import OrderedEngine, ordered_engine
 from analysis.lyapunov.qr import Progress, follow, orthonormal_start, summarise
 from analysis.lyapunov.result import LyapunovResult
@@ -19,7 +20,7 @@ from models_eq.stimulus import Stimulus
 class _EngineStepper:
     """An engine under the QR engine; remembers what it was at the end of every interval."""
 
-    def __init__(self, engine: EventEngine | OrderedEngine, start: float, t_qr: float) -> None:
+    def __init__(self, engine: Engine, start: float, t_qr: float) -> None:
         self.engine, self.start, self.t_qr = engine, start, t_qr
         self.volume: list[float | None] = []
         self.spikes: list[int] = []
@@ -79,7 +80,7 @@ def engine_spectrum(
     ConvergenceError
         For an estimate that cannot be trusted.
     """
-    engine: EventEngine | OrderedEngine
+    engine: Engine
     if method == "event":
         engine = event_engine(net, stimulus, initial_state=initial_state, seed=seed)
     else:

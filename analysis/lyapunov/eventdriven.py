@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.lyapunov import _events as compiled
 from analysis.lyapunov._neuron import crossing
+from analysis.lyapunov.engine import Engine
 from analysis.lyapunov.flat import FlatInput, FlatNetwork, flatten, flatten_input, start_state
 from models_eq.errors import ConvergenceError, ParameterError
 from models_eq.hrsnn import HRSNN
@@ -24,58 +25,25 @@ from models_eq.units import positive_seconds
 _RECORD = 1 << 16
 
 
-class EventEngine:
+class EventEngine(Engine):
     """One network with k tangent vectors, advanced exactly from event to event.
 
-    Parameters
-    ----------
-    net : FlatNetwork
-        The network.
-    given : FlatInput
-        Its frozen input.
-    x, s : ndarray, shape (n,)
-        Initial membrane (or phase) and synaptic current.
-    k : int
-        Number of tangent vectors, all zero at first.
-
-    Attributes
-    ----------
-    x, s : ndarray, shape (n,)
-        State at ``time``.
-    held : ndarray of bool, shape (n,)
-        Refractory neurons.
-    tangents : ndarray, shape (n * variables, k)
-        Tangent vectors, in place. While a neuron is refractory the row of its membrane holds
-        lag (v_th - v_reset)/tau, lag being minus the shift of its spike time.
-    count : ndarray of int, shape (n,)
-        Spikes of each neuron so far.
+    Parameters and attributes are those of :class:`~analysis.lyapunov.engine.Engine`.
     """
 
     def __init__(
         self, net: FlatNetwork, given: FlatInput, x: np.ndarray, s: np.ndarray, k: int
     ) -> None:
+        super().__init__(net, given, x, s, k)
         n = net.n
-        self.net, self.given = net, given
-        self.x, self.s = x.copy(), s.copy()
-        self._last = np.zeros(n)
-        self.held = np.zeros(n, dtype=bool)
-        self._dirty, self._forced = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        self._next = np.full(n, np.inf)
+        self._last, self._next = np.zeros(n), np.full(n, np.inf)
+        self._dirty = np.zeros(n, dtype=bool)
         groups = (n + 63) // 64
         self._lowest, self._stale = np.zeros(groups), np.ones(groups, dtype=bool)
-        self._counters = np.zeros(7, dtype=np.int64)
-        self._volume, self._clock = np.zeros(1), np.zeros(2)
-        self.count = np.zeros(n, dtype=np.int64)
+        self._counters, self._clock = np.zeros(7, dtype=np.int64), np.zeros(2)
         self._current = net.drive + given.rows[0]
         self._no_record = (np.zeros(0), np.zeros(0, dtype=np.int64))
-        self.carry(k)
         self.settle()
-
-    def carry(self, k: int) -> None:
-        """Carry ``k`` tangent vectors from now on, all zero at first."""
-        n = self.net.n
-        self.y = np.zeros((n, self.net.variables, k))
-        self._lag_of, self._lag = np.zeros((n if self.net.kind == 1 else 1, k)), np.zeros(k)
 
     @property
     def time(self) -> float:
@@ -83,14 +51,9 @@ class EventEngine:
         return float(self._clock[0])
 
     @property
-    def tangents(self) -> np.ndarray:
-        """Tangent vectors in place, shape (n * variables, k)."""
-        return self.y.reshape(self.net.n * self.net.variables, -1)
-
-    @property
-    def log_volume(self) -> float | None:
-        """Logarithm of the growth of volumes so far; None once a kick has forced a spike."""
-        return None if self._counters[compiled.FORCED] else float(self._volume[0])
+    def forced_spikes(self) -> int:
+        """Spikes so far that a kick has set off at once."""
+        return int(self._counters[compiled.FORCED])
 
     @property
     def release(self) -> np.ndarray:
@@ -138,7 +101,7 @@ class EventEngine:
             written = compiled.events(
                 self.net.kind, t, *self.net.arrays, self.net.drive, *self.given.arrays,
                 self.x, self.s, self._last, self.held, self._next, self._dirty, self._forced,
-                self._lag_of, self._lag, self._current, self._lowest, self._stale, self.y,
+                self._forced_lag, self._lag, self._current, self._lowest, self._stale, self.y,
                 self._counters, self._volume, self._clock, self.count, *out,
             )  # fmt: skip
             if record is not None:

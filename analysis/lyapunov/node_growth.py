@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.lyapunov.eventdriven import EventEngine, event_engine
+from analysis.lyapunov.engine import Engine
+from analysis.lyapunov.eventdriven import event_engine
 from analysis.lyapunov.nodes import NodeExponents
-from analysis.lyapunov.ordered import OrderedEngine, ordered_engine
+from analysis.lyapunov.ordered import ordered_engine
 from analysis.lyapunov.spectrum import lyapunov_spectrum
 from models_eq.checks import whole
 from models_eq.errors import CapabilityError, ParameterError
@@ -98,7 +99,7 @@ def perturbed_exponents(
             "Take a shorter horizon, fewer windows or a longer duration",
         )  # fmt: skip
     seed = check_seed(seed)
-    engine: EventEngine | OrderedEngine
+    engine: Engine
     if net.model == "qif":
         engine = event_engine(net, stimulus, seed=seed)
     else:

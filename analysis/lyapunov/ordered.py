@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from analysis.lyapunov import _ordered as compiled
+from analysis.lyapunov.engine import Engine
 from analysis.lyapunov.flat import FlatInput, FlatNetwork, flatten, flatten_input, start_state
 from models_eq.errors import CapabilityError, ConvergenceError
 from models_eq.hrsnn import HRSNN
@@ -23,19 +24,13 @@ from models_eq.rng import check_seed
 from models_eq.stimulus import Stimulus
 
 
-class OrderedEngine:
+class OrderedEngine(Engine):
     """One ``lif_exp`` or ``lif_delta`` network with k tangent vectors on a clock.
+
+    Parameters and attributes are those of :class:`~analysis.lyapunov.engine.Engine`, and
 
     Parameters
     ----------
-    net : FlatNetwork
-        The network.
-    given : FlatInput
-        Its frozen input.
-    x, s : ndarray, shape (n,)
-        Initial membrane and synaptic current.
-    k : int
-        Number of tangent vectors, all zero at first.
     dt : float, s
         Time step.
     order, sign : int
@@ -43,11 +38,6 @@ class OrderedEngine:
         exist to show how much depends on it.
     on_grid : bool
         Let spikes act at the end of their step instead: wrong as well.
-
-    Attributes
-    ----------
-    x, s, held, count, tangents
-        As in :class:`~analysis.lyapunov.eventdriven.EventEngine`.
     """
 
     def __init__(
@@ -63,28 +53,23 @@ class OrderedEngine:
         sign: int = 1,
         on_grid: bool = False,
     ) -> None:
+        super().__init__(net, given, x, s, k)
         n = net.n
-        self.net, self.given, self.dt = net, given, dt
+        self.dt = dt
         self._wrong = (float(order), float(sign), on_grid)
         self._propagators = (
             np.exp(-dt / net.tau), np.exp(-dt / net.tau_s), coupling(dt, net.tau, net.tau_s)
         )  # fmt: skip
-        self.x, self.s = x.copy(), s.copy()
-        self.held, self._release = np.zeros(n, dtype=bool), np.full(n, -np.inf)
+        self._release = np.full(n, -np.inf)
         self._floats = [np.zeros(n) for _ in range(4)]  # current, speed, span, behind
-        self._forced = np.zeros(n, dtype=bool)
         self._queue, self._queued = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
         self._recent, self._marked = np.full((2, n), -1, dtype=np.int64)
-        self._counters, self._volume = np.zeros(6, dtype=np.int64), np.zeros(1)
-        self.count = np.zeros(n, dtype=np.int64)
-        self.carry(k)
+        self._counters = np.zeros(6, dtype=np.int64)
 
     def carry(self, k: int) -> None:
         """Carry ``k`` tangent vectors from now on, all zero at first."""
-        n = self.net.n
-        self.y = np.zeros((n, self.net.variables, k))
-        self._lag_of, self._lag = np.zeros((n, k)), np.zeros(k)
-        self._force_lag = np.zeros((n if self.net.kind == 1 else 1, k))
+        super().carry(k)
+        self._release_lag = np.zeros((self.net.n, k))
 
     @property
     def time(self) -> float:
@@ -92,14 +77,9 @@ class OrderedEngine:
         return float(self._counters[compiled.STEP] * self.dt)
 
     @property
-    def tangents(self) -> np.ndarray:
-        """Tangent vectors in place, shape (n * variables, k)."""
-        return self.y.reshape(self.net.n * self.net.variables, -1)
-
-    @property
-    def log_volume(self) -> float | None:
-        """Logarithm of the growth of volumes so far; None once a kick has forced a spike."""
-        return None if self._counters[compiled.FORCED] else float(self._volume[0])
+    def forced_spikes(self) -> int:
+        """Spikes so far that a kick has set off at once."""
+        return int(self._counters[compiled.FORCED])
 
     @property
     def shared(self) -> int:
@@ -130,8 +110,8 @@ class OrderedEngine:
         compiled.steps(
             self.net.kind, todo, self.dt, *self._propagators, *self._wrong, *self.net.arrays,
             self.net.drive, *self.given.arrays, self.x, self.s, self.held, self._release,
-            *self._floats, self._forced, self._lag_of, self._force_lag, self._lag, self._queue,
-            self._queued, self._recent, self._marked, self.y, self._counters, self._volume,
+            *self._floats, self._forced, self._release_lag, self._forced_lag, self._lag,
+            self._queue, self._queued, self._recent, self._marked, self.y, self._counters, self._volume,
             self.count,
         )  # fmt: skip
         if self._counters[compiled.STUCK]:

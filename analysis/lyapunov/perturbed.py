@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.lyapunov.eventdriven import EventEngine, event_engine
-from analysis.lyapunov.ordered import OrderedEngine, ordered_engine
+from analysis.lyapunov.engine import Engine
+from analysis.lyapunov.eventdriven import event_engine
+from analysis.lyapunov.ordered import ordered_engine
 from analysis.lyapunov.qr import Progress, follow, orthonormal_start, summarise
 from analysis.lyapunov.result import LyapunovResult
 from models_eq.errors import CapabilityError, ConvergenceError, ParameterError
@@ -21,7 +22,6 @@ from models_eq.hrsnn import HRSNN
 from models_eq.rng import stream
 from models_eq.stimulus import Stimulus
 
-Engine = EventEngine | OrderedEngine
 DISPLACEMENT = 1e-7
 # Larger ones are no longer small: they gave spurious positive exponents.
 LARGEST = 1e-4

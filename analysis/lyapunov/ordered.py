@@ -111,8 +111,8 @@ class OrderedEngine(Engine):
             self.net.kind, todo, self.dt, *self._propagators, *self._wrong, *self.net.arrays,
             self.net.drive, *self.given.arrays, self.x, self.s, self.held, self._release,
             *self._floats, self._forced, self._release_lag, self._forced_lag, self._lag,
-            self._queue, self._queued, self._recent, self._marked, self.y, self._counters, self._volume,
-            self.count,
+            self._queue, self._queued, self._recent, self._marked, self.y, self._counters,
+            self._volume, self.count,
         )  # fmt: skip
         if self._counters[compiled.STUCK]:
             raise ConvergenceError(

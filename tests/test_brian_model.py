@@ -120,10 +120,11 @@ def test_a_constant_of_the_synapses_may_share_its_name_with_one_of_the_neurons()
 def test_subgroups_input_spikes_and_timed_arrays_are_read() -> None:
     group = lif("dv/dt = (drive(t) - v)/(10*ms) : 1")
     group.namespace["drive"] = TimedArray(np.ones(5), dt=1 * ms)
-    inner = Synapses(group[1:], group[:2], on_pre="v += 0.1")
+    # Brian2 runs what has the same time slot in the order of names.
+    inner = Synapses(group[1:], group[:2], on_pre="v += 0.1", name="inner")
     inner.connect(i=0, j=1)
     source = SpikeGeneratorGroup(2, [0, 1], [1, 2] * ms)
-    outer = Synapses(source, group, on_pre="v += 0.2")
+    outer = Synapses(source, group, on_pre="v += 0.2", name="outer")
     outer.connect(i=1, j=2)
     model = BrianModel.from_objects(group, [inner, outer])
     first, second = model.projections

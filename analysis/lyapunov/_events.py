@@ -153,6 +153,12 @@ def events(  # type: ignore[no-untyped-def]
                 _bring(kind, j, until, x, s, last, held, y, tau, tau_s, current, volume)
             return written
         if dirty[i]:
+            if kind == 0:
+                # Kicks since have put it off: a new bound costs a tenth of the root.
+                h = earliest(x[i], s[i], current[i], v_th[i], tau[i], tau_s[i], t_row - last[i])
+                if last[i] + h > t + 1e-6:
+                    _set(tn, lowest, stale, i, last[i] + h)
+                    continue
             dirty[i] = False
             h = crossing(kind, x[i], s[i], current[i], v_th[i], tau[i], tau_s[i], t_row - last[i])
             _set(tn, lowest, stale, i, last[i] + h)

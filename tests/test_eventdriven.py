@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mpmath
+import numba
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from analysis.lyapunov._neuron import crossing, earliest
+from analysis.lyapunov._neuron import crossing, decay, earliest, jit
 from analysis.lyapunov.eventdriven import event_engine, simulate_events
 from models_eq.errors import CapabilityError, ConvergenceError, ParameterError
 from models_eq.hrsnn import HRSNN
@@ -209,3 +211,27 @@ def test_wrong_input_is_named():
         simulate_events(net, Stimulus(np.zeros((2, 2, 1)), "1 ms"), duration="1 ms")
     with pytest.raises(ParameterError, match="stimulus"):
         simulate_events(net, np.zeros(3), duration="1 ms")
+
+
+def test_compiled_code_needs_no_folder_that_can_be_written(monkeypatch):
+    """A read-only installation compiles anew; it must not fail at import."""
+    compile_ = numba.njit
+
+    def nowhere(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_(**options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+    assert jit(lambda x: x + 1)(1) == 2
+
+
+@pytest.mark.parametrize("shift", [1e-12, 1e-5, 0.019, 0.021, 3.0])
+def test_the_membrane_response_has_no_gap_where_its_two_forms_meet(shift):
+    """K(h) with h/tau_s - h/tau on both sides of the switch, against exact arithmetic."""
+    h, tau = 0.01, 0.02
+    tau_s = h / (h / tau + shift)
+    with mpmath.workdps(50):
+        em, es = mpmath.exp(-mpmath.mpf(h) / tau), mpmath.exp(-mpmath.mpf(h) / tau_s)
+        exact = float((es - em) / (1 - mpmath.mpf(tau) / tau_s))
+    assert decay(h, tau, tau_s)[2] == pytest.approx(exact, rel=2e-14)

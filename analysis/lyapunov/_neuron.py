@@ -8,11 +8,19 @@ the loop stands in, not of this one: after an edit here, delete ``__pycache__``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
 
-jit = numba.njit(cache=True, error_model="numpy")
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function, and keep the machine code where a folder for it can be written."""
+    try:
+        return numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # no such folder: compiled anew in every process
+        return numba.njit(error_model="numpy")(function)
 
 
 @jit
@@ -22,8 +30,8 @@ def decay(h, tau, tau_s):  # type: ignore[no-untyped-def]
     es = math.exp(-h / tau_s)
     x = h / tau_s - h / tau
     if abs(x) < 0.02:
-        # The difference of the exponentials cancels here; seven terms leave 1e-16.
-        series = 1 - x / 2 * (1 - x / 3 * (1 - x / 4 * (1 - x / 5 * (1 - x / 6))))
+        # The difference of the exponentials cancels here; what seven terms leave is 3e-17.
+        series = 1 - x / 2 * (1 - x / 3 * (1 - x / 4 * (1 - x / 5 * (1 - x / 6 * (1 - x / 7)))))
         return em, es, h / tau * em * series
     return em, es, (es - em) / (1 - tau / tau_s)
 

@@ -115,7 +115,8 @@ def _spectrum(
             net, frozen, k=k, method=method, duration=duration, transient=transient, dt=dt,
             seed=seed, progress=lambda done, of: told("tangent vectors", done, of),
         )  # fmt: skip
-    data = found.to_dict()
+    times = ("t_qr", "transient", "duration", "dt")
+    data = {f"{k}_s" if k in times else k: v for k, v in found.to_dict().items()}
     data["leading"], data["leading_stderr"] = data["exponents"][0], data["stderr"][0]
     return {"output": save_if_asked(found, output), **data}
 

@@ -53,6 +53,7 @@ def rotate(phase, current, h, tau):  # type: ignore[no-untyped-def]
 
 @jit
 def quadratic_crossing(phase, current, tau):  # type: ignore[no-untyped-def]
+    """Time until the phase reaches pi, infinite where it does not."""
     p, q = math.sin(0.5 * phase), max(0.0, math.cos(0.5 * phase))
     if current > 0:
         root = math.sqrt(current)

@@ -39,6 +39,12 @@ def _lag_behind(j, span, x, s, v_th, tau, tau_s, current, kind):  # type: ignore
     above = x[j] > v_th[j]
     if not above and (kind == 1 or s[j] >= x[j] - current[j]):
         return -1.0  # rising still, with at most one extremum behind it: a minimum
+    if not above and span < 0.3 * min(tau[j], tau_s[j]):
+        # Falling now. Over so short a span neither the speed nor the current, followed back in
+        # time, grows by more than a factor exp(0.3) < 1.5; most neurons are too low for a peak.
+        reach = 1.5 * (abs(current[j] - x[j] + s[j]) + 1.5 * abs(s[j]) * span / tau_s[j])
+        if v_th[j] - x[j] > reach * span / tau[j]:
+            return -1.0
     em, es, c = decay(span, tau[j], tau_s[j])
     s_then = s[j] / es
     x_then = current[j] + (x[j] - current[j] - s_then * c) / em

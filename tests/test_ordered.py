@@ -1,4 +1,4 @@
-"""The ordered clock-driven engine against the event-driven one, which shares no step with it."""
+"""The ordered clock-driven engine against the event-driven one, whose loop is another."""
 
 from __future__ import annotations
 

@@ -47,7 +47,10 @@ def lyapunov(
     ] = "2 s",
     dt: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Time step; 1 ms for neurons, else the method's own."),
+        typer.Option(
+            metavar="TIME",
+            help="Time step; by default 1 ms for conditional exponents, else the method's own.",
+        ),
     ] = None,
     noise: Noise = 0.35,
     seed: Seed = 0,
@@ -116,7 +119,7 @@ def _spectrum(
             seed=seed, progress=lambda done, of: told("tangent vectors", done, of),
         )  # fmt: skip
     times = ("t_qr", "transient", "duration", "dt")
-    data = {f"{k}_s" if k in times else k: v for k, v in found.to_dict().items()}
+    data = {f"{name}_s" if name in times else name: v for name, v in found.to_dict().items()}
     data["leading"], data["leading_stderr"] = data["exponents"][0], data["stderr"][0]
     return {"output": save_if_asked(found, output), **data}
 

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.signal import lfilter
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from analysis.lyapunov.flows import Map
 from analysis.lyapunov.qr import Growth, follow, intervals, orthonormal_start, summarise
 from analysis.lyapunov.result import LyapunovResult, block_means, block_stderr, slope_mean
+from analysis.lyapunov.spectrum import lyapunov_spectrum
 from models_eq.errors import ConvergenceError, FormatError, ParameterError
 from models_eq.storage import load, save
 
@@ -327,3 +330,33 @@ def test_a_file_whose_arrays_do_not_fit_is_refused(tmp_path: Path) -> None:
         path = save(result([2.0, 0.0, -3.0], **more), tmp_path / "b.npz")
         with pytest.raises(FormatError):
             load(path)
+
+
+def test_an_interrupted_estimate_gives_the_threads_back() -> None:
+    class Still:
+        tangents = np.eye(2)
+
+        def advance(self, interval: int) -> None:
+            if interval == 2:
+                raise KeyboardInterrupt
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info()]
+
+    with threadpool_limits(2):
+        before = threads()
+        assert 2 in before
+        with pytest.raises(KeyboardInterrupt):
+            follow(Still(), 0, 20)
+        assert threads() == before
+
+
+def test_a_map_that_annihilates_has_an_exponent_of_minus_infinity() -> None:
+    """(x, y) -> (x/2, 0): the volume rule says so too, and nothing is wrong."""
+    system = Map(
+        lambda x: x * np.array([0.5, 0.0]) + 1.0,
+        lambda x: np.broadcast_to(np.diag([0.5, 0.0]), (*x.shape, 2)).copy(),
+        [1.0, 1.0],
+    )
+    found = lyapunov_spectrum(system, duration=64, transient=8)
+    assert found.exponents[0] == pytest.approx(np.log(0.5)) and found.exponents[1] == -np.inf

@@ -8,6 +8,7 @@ import pytest
 from analysis.lyapunov.node_growth import perturbed_exponents, weighted_exponents
 from analysis.lyapunov.nodes import node_exponents
 from analysis.lyapunov.spectrum import lyapunov_spectrum
+from models_eq.device import use_device
 from models_eq.errors import CapabilityError, ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
@@ -65,6 +66,12 @@ def test_one_door_to_all_definitions(tmp_path):
     assert node_exponents(net, noise, definition="weighted").definition == "weighted"
     back = load(save(a, tmp_path / "nodes.npz"))
     assert back.horizon == 0.06 and (back.exponents == a.exponents).all()
+    alif = HRSNN("alif", 2, [], [], [], tau_m=[0.02, 0.05], tau_syn=0.01, i_ext=0.4)
+    still = Stimulus(np.zeros((3000, 2)), "1 ms")
+    with use_device("numpy"):
+        quiet_alif = weighted_exponents(alif, still, dt="0.5 ms")
+    # Membrane, current and adaptation each decay with their own time constant.
+    assert quiet_alif.exponents == pytest.approx([-50 - 100 - 5, -20 - 100 - 5], rel=0.02)
     qif = HRSNN("qif", 2, [0], [1], [0.1], tau_m=0.02, i_ext=0.3)
     assert node_exponents(qif, definition="perturbed").exponents.shape == (2,)
 

@@ -76,7 +76,8 @@ def node_exponents(
     duration : Quantity or str, optional
         Length of the run; by default that of the stimulus, or 3 s of noise.
     dt : Quantity or str
-        Time step.
+        Time step of ``conditional``; the other definitions choose their own, see
+        :mod:`analysis.lyapunov.node_growth`.
     seed : int
         Seed of the initial state and of the noise.
     definition : {'conditional', 'perturbed', 'weighted'}

@@ -82,19 +82,18 @@ def follow(
     logs, squares = [], None
     total = warm_up + keep
     # The decompositions are many and small: threads would only wait for each other.
-    limit = threadpool_limits(1 if stepper.tangents.size < 2_000_000 else None)
-    for interval in range(total):
-        stepper.advance(interval)
-        tangents = stepper.tangents
-        length = np.linalg.norm(tangents, axis=-2)
-        q, r = np.linalg.qr(tangents)
-        tangents[...] = q
-        if interval >= warm_up:
-            logs.append(log_growth(r, length))
-            squares = q**2 if squares is None else squares + q**2
-        if progress is not None:
-            progress(interval + 1, total)
-    limit.restore_original_limits()
+    with threadpool_limits(1 if stepper.tangents.size < 2_000_000 else None):
+        for interval in range(total):
+            stepper.advance(interval)
+            tangents = stepper.tangents
+            length = np.linalg.norm(tangents, axis=-2)
+            q, r = np.linalg.qr(tangents)
+            tangents[...] = q
+            if interval >= warm_up:
+                logs.append(log_growth(r, length))
+                squares = q**2 if squares is None else squares + q**2
+            if progress is not None:
+                progress(interval + 1, total)
     log = np.array(logs)
     log = log[:, None, :] if log.ndim == 2 else log
     assert squares is not None
@@ -217,7 +216,8 @@ def _trust(result: LyapunovResult, moving: bool) -> None:
             "Take a smaller dt or t_qr", partial=result,
         )  # fmt: skip
     finite = np.isfinite(result.exponents)
-    if not finite.all() and result.volume_rate is not None:
+    # A rule that gives a finite volume leaves no room for a vector that is annihilated.
+    if not finite.all() and result.volume_rate is not None and np.isfinite(result.volume_rate):
         raise ConvergenceError(
             "exponents", "growth above rounding", "vectors that collapsed within one interval",
             "Take a shorter t_qr", partial=result,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
-from threadpoolctl import threadpool_limits  # type: ignore[import]
+from joblib import delayed
 
 from brain_lnp.config import Experiment, demo_experiment
 from brain_lnp.lnp import LNP_METHODS
@@ -27,6 +25,7 @@ from brain_lnp.units import (
     prune_cell,
     task_names,
 )
+from brain_lnp.workers import run_calls
 from models_eq.device import current_device, use_device
 from models_eq.errors import FormatError, MissingFileError, ParameterError
 from models_eq.hrsnn import HRSNN
@@ -118,20 +117,6 @@ def run_experiment(
     return result
 
 
-_settled = False
-
-
-def _in_worker(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in a worker process, made ready once."""
-    global _settled
-    if not _settled:
-        # Brian2 collects garbage before every run, which takes longer than a short run where
-        # hundreds of thousands of objects of imported modules are looked through each time.
-        gc.freeze()
-        _settled = True
-    return function(*args, **kwargs)
-
-
 class _Work:
     """The units of an experiment, run in processes, stored as they come."""
 
@@ -174,20 +159,6 @@ class _Work:
         self.done += 1
         self.progress(text, self.done, self.total)
 
-    def parallel(self, calls: list[Any]) -> Iterator[Any]:
-        if self.jobs == 1 or len(calls) < 2:
-            for function, args, kwargs in calls:
-                # As in processes of their own: sums differ in their last digits with the number
-                # of threads, and results must not depend on the number of jobs.
-                with threadpool_limits(limits=1):
-                    done = function(*args, **kwargs)
-                yield done
-            return
-        # One BLAS thread a process: more would fight for the same cores.
-        wrapped = [(_in_worker, (function, *args), kwargs) for function, args, kwargs in calls]
-        with parallel_config(backend="loky", inner_max_num_threads=1):
-            yield from Parallel(n_jobs=self.jobs, return_as="generator_unordered")(wrapped)
-
     def _kept(self, cell: Cell) -> HRSNN | None:
         """The network of a finished cell, or None if it is yet to be pruned (again)."""
         if not self.run.done(cell.key):
@@ -219,7 +190,7 @@ class _Work:
         other = next((k for k, c in enumerate(calls) if c[1][1].method not in LNP_METHODS), 0)
         if other > 1:
             calls.insert(1, calls.pop(other))
-        for cell, net, record in self.parallel(calls):
+        for cell, net, record in run_calls(calls, self.jobs):
             self.run.save_network(cell.key, net)
             self.run.store(cell.key, record)
             networks[cell] = net
@@ -246,7 +217,7 @@ class _Work:
                 self.tick(f"{key} (done before)")
                 continue
             calls.append(delayed(keyed)(key, baseline_rows, tasks, self.names, seed))
-        for key, rows in self.parallel(calls):
+        for key, rows in run_calls(calls, self.jobs):
             self.run.store(key, {"rows": rows})
             found[key] = rows
             self.tick(key)

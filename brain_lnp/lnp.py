@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from typing import Any, Literal
 from analysis.lyapunov.nodes import DEFINITIONS
 from analysis.pruning.compensate import Treatment
 from analysis.pruning.result import PruneResult, budget
+from analysis.pruning.timescales import OBJECTIVES
+from brain_lnp.checkpoint import checked_path, keep, resume, run_digest
 from brain_lnp.iteration import PruningRun
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
@@ -21,15 +24,19 @@ logger = logging.getLogger("brain_lnp.lnp")
 
 Progress = Callable[[str, int, int], None]
 LNP_METHODS = {"lnp": "tuned", "lnp_calibrated": "calibrated", "lnp_literal": "literal"}
+SYNAPSE_SCORES = ("lyapunov", "weights", "random")
+TIMESCALES = ("off", *OBJECTIVES)
 NEURON_SCORES = ("betweenness", "degree", "rate", "random", "leverage")
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "mode": ("tuned", "calibrated", "literal"),
     "exponents": DEFINITIONS,
+    "synapse_score": SYNAPSE_SCORES,
     "over": ("closed", "endpoints"),
     "times_weight": (False, True),
     "neuron_score": NEURON_SCORES,
     "distance": ("hops", "inverse_weight"),
+    "timescales": TIMESCALES,
     "treatment": (None, "none", "variance", "shift", "tuned"),
 }
 
@@ -42,7 +49,10 @@ class LNP:
     neuron, gives each synapse a keeping probability (Step I), drops the neurons that fewest
     shortest paths pass through (Step II), adds a few edges where eigenvectors are localised
     (Step III), and pays back what the mask cost. Iterations follow a geometric schedule to the
-    budget. The budget is exact.
+    budget. The budget is exact. At the end the time constants can be searched anew (Step IV).
+
+    Each step can be left out: ``synapse_score="random"`` (Step I), all neurons kept or
+    ``neuron_score="random"`` (Step II), ``add=0`` (Step III), ``timescales="off"`` (Step IV).
 
     Parameters
     ----------
@@ -56,23 +66,36 @@ class LNP:
     exponents : {'conditional', 'perturbed', 'weighted'}
         What the exponent of a neuron is, see :func:`~analysis.lyapunov.nodes.node_exponents`; the
         last costs n^3.
+    synapse_score : {'lyapunov', 'weights', 'random'}
+        What Step I draws synapses by: noise pruning with the Lyapunov matrix, noise pruning with
+        the weights themselves (Moore & Chaudhuri), or chance alone.
     over : {'closed', 'endpoints'}
         Neighbourhood of the harmonic mean in the Lyapunov matrix.
     times_weight : bool
         Whether the Lyapunov matrix is multiplied by |w|.
+    sharpness : float
+        Exponent of the scores: keeping probabilities are min(1, rho s^sharpness). 1 is the papers';
+        above it, the synapses that matter most are kept more surely.
     neuron_score : str
         Score of Step II: ``betweenness``, ``degree``, ``rate``, ``random`` or ``leverage``.
     distance : {'hops', 'inverse_weight'}
         Length of an edge for betweenness.
     add : float
         Share of the synapse budget that Step III adds; 0 leaves the step out.
+    timescales : {'off', 'exponents', 'capacity', 'rate'}
+        Objective of Step IV, see
+        :class:`~analysis.pruning.timescales.TimescaleSearch`; needs Optuna.
+    trials : int
+        Candidates that Step IV tries.
     noise_sd : float
         Standard deviation that the noise gives to a free membrane.
     noise_duration : str
         Length of the noise in each iteration.
-    connected : float
+    connected : float, optional
         Pruning stops when the largest weakly connected part holds less than this share of the
-        neurons; 0 never stops.
+        neurons; 0 never stops. By default 0.5 in the modes ``literal`` and ``calibrated``, and 0
+        in ``tuned``: with about one input a neuron, balanced masks are chains and rings, which
+        hold the past of an input that reaches every neuron better than a denser graph does.
     treatment : {'none', 'variance', 'shift', 'tuned'}, optional
         How the mask is paid back, in place of what the mode says.
     dt : str
@@ -101,33 +124,48 @@ class LNP:
     mode: Literal["tuned", "calibrated", "literal"] = "tuned"
     n_iter: int = 5
     exponents: Literal["conditional", "perturbed", "weighted"] = "conditional"
+    synapse_score: Literal["lyapunov", "weights", "random"] = "lyapunov"
     over: Literal["closed", "endpoints"] = "closed"
     times_weight: bool = False
+    sharpness: float = 1.0
     neuron_score: str = "betweenness"
     distance: Literal["hops", "inverse_weight"] = "hops"
     add: float = 0.02
+    timescales: Literal["off", "exponents", "capacity", "rate"] = "off"
+    trials: int = 32
     noise_sd: float = 0.35
     noise_duration: str = "3 s"
-    connected: float = 0.5
+    connected: float | None = None
     treatment: Treatment | None = None
     dt: str = "1 ms"
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_iter, bool) or not isinstance(self.n_iter, int) or self.n_iter < 1:
-            raise ParameterError("n_iter", "a whole number of at least 1", self.n_iter)
+        for name in ("n_iter", "trials"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ParameterError(name, "a whole number of at least 1", value)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
                 raise ParameterError(name, "one of " + ", ".join(map(str, allowed)), value)
-        for name, top in (("add", 0.5), ("connected", 1.0), ("noise_sd", math.inf)):
+        for name, top in (("add", 0.5), ("connected", 1.0), ("sharpness", 8.0), ("noise_sd", None)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value == math.inf:
-                raise ParameterError(name, "a finite number", value)
-            if not 0 <= value <= top:
-                expected = f"a share in 0..{top:g}" if name != "noise_sd" else "at least 0"
+            if value is None and name == "connected":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ParameterError(name, "a number", value)
+            if not (math.isfinite(value) and value >= 0 and (top is None or value <= top)):
+                expected = "a finite number of at least 0" if top is None else f"0 to {top:g}"
                 raise ParameterError(name, expected, value)
         for name in ("noise_duration", "dt"):
             positive_seconds(getattr(self, name), name)
+
+    @property
+    def least_connected(self) -> float:
+        """Share of the neurons below which a largest part stops pruning."""
+        if self.connected is None:
+            return 0.0 if self.mode == "tuned" else 0.5
+        return self.connected
 
     def run(
         self,
@@ -137,6 +175,7 @@ class LNP:
         neurons: float | int = 1.0,
         seed: int = 0,
         progress: Progress | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> PruneResult:
         """Prune ``net`` to a budget.
 
@@ -150,6 +189,10 @@ class LNP:
             Seed of everything random.
         progress : callable, optional
             Called as ``progress(text, done, total)``.
+        checkpoint : path-like, optional
+            File (``.npz``) that is written after every iteration. A run that was interrupted, or
+            killed, goes on from it and ends with the identical result; Step IV keeps its own
+            record beside it (``.timescales.json``). The files are left for the caller to delete.
 
         Returns
         -------
@@ -163,22 +206,38 @@ class LNP:
             For a budget that cannot be met.
         SilentNetworkError
             If the dense network itself does not spike under the noise.
+        ParameterError
+            For a checkpoint of another run, or a place that cannot be written to.
+        FormatError
+            For a checkpoint that is damaged.
         """
         seed = check_seed(seed)
         target = budget(synapses, net.n_synapses, "synapses", 1)
         size = budget(neurons, net.n, "neurons", 1)
         run = PruningRun(self, net, seed)
+        path = None if checkpoint is None else checked_path(checkpoint)
+        digest = run_digest(self, net, target, size, seed)
+        state = None if path is None else resume(path, digest)
+        if state is not None:
+            run.restore(state)
+        tell = progress or (lambda text, done, total: None)
+        why = None
         for k, (m_k, n_k) in enumerate(_schedule(net, target, size, self.n_iter)):
-            if progress is not None:
-                progress(f"iteration {k + 1} of {self.n_iter}", k, self.n_iter)
+            if state is not None and k < state.done:
+                continue
+            tell(f"iteration {k + 1} of {self.n_iter}", k, self.n_iter)
             why = run.iterate(k, m_k, n_k, target=target, last=k == self.n_iter - 1)
             if why is not None:
                 run.settle()
                 logger.warning("pruning stopped in iteration %d: %s", k + 1, why)
-                return self._result(run, why)
-        if progress is not None:
-            progress("done", self.n_iter, self.n_iter)
-        return self._result(run, None)
+                break
+            if path is not None:
+                keep(run.state(digest, k + 1), path)
+        if self.timescales != "off":
+            tell("time constants", self.n_iter, self.n_iter)
+        run.retime(None if path is None else path.with_suffix(".timescales.json"))
+        tell("done", self.n_iter, self.n_iter)
+        return self._result(run, why)
 
     def _result(self, run: PruningRun, why: str | None) -> PruneResult:
         name = next(name for name, mode in LNP_METHODS.items() if mode == self.mode)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from analysis.pruning.baselines import BASELINES, prune_baseline
 from analysis.pruning.compensate import Treatment
 from analysis.pruning.result import PruneResult
+from analysis.pruning.timescales import TimescaleSearch
+from brain_lnp.checkpoint import checked_path
 from brain_lnp.lnp import LNP, LNP_METHODS, Progress
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.stimulus import Stimulus
 
+STEP_FOUR = ("timescales", "trials")
 METHODS = ("dense", "none", *BASELINES, *LNP_METHODS)
 
 
@@ -26,6 +30,7 @@ def prune(
     stimulus: Stimulus | Sequence[Stimulus] | None = None,
     treatment: Treatment | None = None,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> PruneResult:
     """Prune a network by any method at a given budget.
@@ -51,8 +56,12 @@ def prune(
         How the mask is paid back, in place of the method's own way.
     progress : callable, optional
         Called as ``progress(text, done, total)``.
+    checkpoint : path-like, optional
+        File (``.npz``) from which a run that was interrupted goes on, see :meth:`LNP.run`;
+        baselines keep only the record of Step IV beside it.
     **options
-        Fields of :class:`LNP`, for its methods.
+        Fields of :class:`LNP`, for its methods; for the others ``timescales`` (objective of Step
+        IV, by default ``"off"``) and ``trials``.
 
     Returns
     -------
@@ -79,11 +88,19 @@ def prune(
             neurons=1.0 if neurons is None else neurons,
             seed=seed,
             progress=progress,
+            checkpoint=checkpoint,
         )
     if method not in METHODS:
         raise ParameterError("method", "one of " + ", ".join(METHODS), method)
-    if options:
-        raise ParameterError(f"options of {method}", "none", ", ".join(sorted(options)))
+    unknown = sorted(set(options) - set(STEP_FOUR))
+    if unknown:
+        raise ParameterError(f"options of {method}", " or ".join(STEP_FOUR), ", ".join(unknown))
+    # LNP says what is wrong with them.
+    settings = LNP(**options)
+    search = None
+    if settings.timescales != "off":
+        search = TimescaleSearch(trials=settings.trials, objective=settings.timescales)
+    storage = None if checkpoint is None else checked_path(checkpoint)
     return prune_baseline(
         net,
         method,
@@ -92,4 +109,6 @@ def prune(
         seed=seed,
         stimulus=stimulus,
         treatment=treatment,
+        timescales=search,
+        storage=None if storage is None else storage.with_suffix(".timescales.json"),
     )

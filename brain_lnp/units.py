@@ -10,7 +10,7 @@ from brain_lnp import tasks as task_makers
 from brain_lnp.config import Experiment, TaskSection
 from brain_lnp.evaluation import evaluate_batch, task_stimulus
 from brain_lnp.lnp import LNP, LNP_METHODS
-from brain_lnp.methods import prune
+from brain_lnp.methods import STEP_FOUR, prune
 from brain_lnp.summary import Record
 from brain_lnp.tasks import Task, trivial
 from models_eq.device import use_device
@@ -106,12 +106,14 @@ def check_options(experiment: Experiment) -> None:
     for method in section.methods:
         place = f"prune.options.{method}"
         for key in (options := section.options.get(method, {})):
-            allowed = [] if method in CONTROLS else ["treatment"]
+            allowed = ["treatment", *STEP_FOUR]
             if method in LNP_METHODS:
-                allowed += sorted(set(LNP.__dataclass_fields__) - {"mode", "treatment"})
+                allowed = [
+                    "treatment",
+                    *sorted(set(LNP.__dataclass_fields__) - {"mode", "treatment"}),
+                ]
             if key not in allowed:
-                expected = "one of " + ", ".join(allowed) if allowed else "no options"
-                raise ParameterError(f"{place}.{key}", expected, key)
+                raise ParameterError(f"{place}.{key}", "one of " + ", ".join(allowed), key)
         try:
             LNP(**options)
         except ParameterError as error:
@@ -130,7 +132,7 @@ def prune_cell(
     with use_device(device):
         net = sample_hrsnn(spec, seed=cell.seed)
         if cell.method in CONTROLS:
-            result = prune(net, cell.method, synapses=1.0, seed=cell.seed)
+            result = prune(net, cell.method, synapses=1.0, seed=cell.seed, **options)
         else:
             stimulus = None
             neurons: float | None = cell.neurons

@@ -638,7 +638,7 @@ def test_every_error_of_ours_is_wrong_input_even_with_v(
 def test_log_and_warnings_reach_stderr_as_asked_and_nothing_stays_behind(
     call: Call, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from brain_lnp.iteration import StabilityWarning
+    from brain_lnp.selection import StabilityWarning
     from models_eq.device import capabilities
 
     logger = logging.getLogger("brain_lnp")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.pruning import compensate
+from analysis.pruning.balance import balanced_mask
 from analysis.pruning.compensate import (
     GAINS,
     Compensation,
@@ -18,7 +19,6 @@ from analysis.pruning.compensate import (
     slow_rates,
     variance_gains,
 )
-from analysis.pruning.sampling import balanced_mask
 from analysis.spikes import mean_drive
 from models_eq.device import use_device
 from models_eq.errors import ParameterError, SilentNetworkError

@@ -409,7 +409,7 @@ def test_another_experiment_is_refused_and_nothing_changes(
     folder = copied(finished, tmp_path)
     before = contents(folder)
     other = parse_experiment(TEXT.replace("seeds = [3, 5]", "seeds = [3, 6]"))
-    with pytest.raises(ParameterError, match="same experiment"):
+    with pytest.raises(ParameterError, match="same run"):
         run_experiment(other, folder, jobs=1)
     assert contents(folder) == before
 
@@ -440,7 +440,7 @@ def test_a_bad_number_of_processes_is_refused(jobs: Any, tiny: Experiment, tmp_p
         ("lnp_calibrated", "noise_duration = 3", "prune.options.lnp_calibrated.noise_duration"),
         ("random_gain", "n_iter = 3", "prune.options.random_gain.n_iter"),
         ("random_gain", 'treatment = "magic"', "prune.options.random_gain.treatment"),
-        ("dense", 'treatment = "shift"', "prune.options.dense.treatment"),
+        ("dense", "n_iter = 3", "prune.options.dense.n_iter"),
     ],
 )
 def test_a_bad_option_is_named_before_anything_runs(

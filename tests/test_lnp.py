@@ -19,10 +19,11 @@ from analysis.pruning.compensate import Compensation, noise_rates, slow_rates
 from analysis.pruning.result import PruneResult
 from analysis.pruning.synapses import lyapunov_matrix
 from analysis.spikes import rates
-from brain_lnp import config, iteration, methods
-from brain_lnp.iteration import PruningRun, StabilityWarning
+from brain_lnp import config, iteration, methods, selection
+from brain_lnp.iteration import PruningRun
 from brain_lnp.lnp import LNP, LNP_METHODS, NEURON_SCORES, _schedule
 from brain_lnp.methods import METHODS, prune
+from brain_lnp.selection import StabilityWarning
 from models_eq.device import use_device
 from models_eq.errors import BudgetError, ParameterError, SilentNetworkError, UnitError
 from models_eq.hrsnn import HRSNN, PER_NEURON
@@ -281,14 +282,14 @@ def test_tuned_chooses_a_gain_by_capacity_at_the_end_only(net):
 @pytest.mark.parametrize("mode", MODES)
 def test_step_three_adds_its_share_of_new_pairs(mode, net, monkeypatch):
     seen: list[tuple[HRSNN, int, HRSNN]] = []
-    real = iteration.delocalise
+    real = selection.delocalise
 
     def watched(before: HRSNN, a: Any, n_add: int, rng: Any) -> Any:
         after, found = real(before, a, n_add, rng)
         seen.append((before, n_add, after))
         return after, found
 
-    monkeypatch.setattr(iteration, "delocalise", watched)
+    monkeypatch.setattr(selection, "delocalise", watched)
     result = lnp(net, mode=mode, add=0.1, treatment="none")
     ((before, n_add, after),) = seen
     assert n_add == round(0.1 * 144) and after.n_synapses == result.net.n_synapses == 144

@@ -3,18 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.pruning import sampling, synapses
+from analysis.pruning import synapses
 from analysis.pruning.linear_response import covariance, system_matrix
-from analysis.pruning.sampling import row_quotas
+from analysis.pruning.sampling import keep_probabilities, sample_exact
 from analysis.pruning.synapses import (
-    balanced_mask,
     coupling_matrix,
-    keep_probabilities,
     keeping_scores,
     leak_correction,
     literal_weights,
     lyapunov_matrix,
-    sample_exact,
 )
 from models_eq.errors import BudgetError, ParameterError
 from models_eq.hrsnn import HRSNN
@@ -182,95 +179,6 @@ def test_sampling_edges():
         sample_exact([1.5, 0.5], rng)
     a, b = (sample_exact(large, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(a, b)
-
-
-def test_row_quotas():
-    rng = np.random.default_rng(0)
-    assert row_quotas([5, 5, 5, 5], 8, rng).tolist() == [2, 2, 2, 2]
-    assert row_quotas([1, 0, 9, 9], 9, rng).tolist() == [1, 0, 4, 4]
-    assert row_quotas([1, 2, 3], 6, rng).tolist() == [1, 2, 3]
-    for _ in range(200):
-        degree = rng.integers(0, 7, 9)
-        count = int(rng.integers(0, degree.sum() + 1))
-        quota = row_quotas(degree, count, rng)
-        assert quota.sum() == count and (quota <= degree).all()
-        assert np.ptp(quota[quota < degree]) <= 1 if (quota < degree).any() else True
-        assert quota[quota == degree].max(initial=0) <= quota[quota < degree].max(initial=99) + 1
-    with pytest.raises(BudgetError):
-        row_quotas([1, 2], 4, rng)
-
-
-@pytest.mark.parametrize("k", [1, 2.5, 6])
-def test_balanced_masks_are_exact_and_even(k):
-    net = fixed_in_degree(200, 40, 0)
-    rng = np.random.default_rng(1)
-    count = int(k * 200)
-    mask = balanced_mask(net, count, rng.gamma(2.0, 1.0, net.n_synapses), rng)
-    rows = np.bincount(net.j[mask], minlength=200)
-    loads = np.bincount(net.i[mask], minlength=200)
-    assert mask.sum() == count
-    assert rows.min() == count // 200 and np.ptp(rows) == (0 if count % 200 == 0 else 1)
-    assert np.ptp(loads) <= 2
-    plain = sample_exact(np.full(net.n_synapses, count / net.n_synapses), rng)
-    assert np.ptp(np.bincount(net.i[plain], minlength=200)) > 2
-    assert np.ptp(np.bincount(net.j[plain], minlength=200)) > 2
-
-
-def test_balanced_mask_on_an_uneven_graph_keeps_what_poor_rows_have():
-    net = random_net(50, 0.08, 6)
-    rng = np.random.default_rng(0)
-    for count in (0, 1, 60, net.n_synapses - 1, net.n_synapses):
-        mask = balanced_mask(net, count, np.ones(net.n_synapses), rng)
-        rows = np.bincount(net.j[mask], minlength=50)
-        assert mask.sum() == count
-        short = rows < net.in_degree
-        assert np.ptp(rows[short]) <= 1 if short.any() else True
-    with pytest.raises(BudgetError):
-        balanced_mask(net, net.n_synapses + 1, np.ones(net.n_synapses), rng)
-    with pytest.raises(ParameterError, match="p"):
-        balanced_mask(net, 3, -np.ones(net.n_synapses), rng)
-
-
-def test_balanced_mask_prefers_high_p():
-    net = fixed_in_degree(100, 30, 2)
-    rng = np.random.default_rng(3)
-    liked = rng.random(net.n_synapses) < 0.5
-    p = np.where(liked, 0.3, 0.1)
-    share = [liked[balanced_mask(net, 300, p, rng)].mean() for _ in range(40)]
-    even = [liked[balanced_mask(net, 300, np.ones_like(p), rng)].mean() for _ in range(40)]
-    base = liked.mean()
-    error = np.hypot(np.std(share), np.std(even)) / np.sqrt(40)
-    assert np.mean(share) > base + 0.1
-    assert np.mean(share) - np.mean(even) > 10 * error
-    assert abs(np.mean(even) - base) < 4 * np.std(even) / np.sqrt(40) + 1e-3
-    assert liked[balanced_mask(net, 300, liked.astype(float), rng)].all()
-
-
-def test_balanced_mask_is_uniform_where_the_graph_is():
-    # On the complete graph every synapse is like every other, so each is kept equally often.
-    n, k, draws = 10, 3, 3000
-    off = ~np.eye(n, dtype=bool)
-    i, j = np.nonzero(off)
-    net = HRSNN("lif_exp", n, i, j, 1.0, tau_m=0.02)
-    rng = np.random.default_rng(4)
-    hits = np.zeros(i.size)
-    for _ in range(draws):
-        hits += balanced_mask(net, n * k, np.full(i.size, 0.2), rng)
-    share = k / (n - 1)
-    z = (hits / draws - share) / np.sqrt(share * (1 - share) / draws)
-    assert np.abs(z).max() < 4.5
-    assert (z**2).mean() < 1.6
-
-
-def test_swaps_even_out_what_the_first_pass_leaves(monkeypatch):
-    net = fixed_in_degree(150, 12, 8)
-    p = np.ones(net.n_synapses)
-    args = (net, 450, p)
-    evened = balanced_mask(*args, np.random.default_rng(0))
-    monkeypatch.setattr(sampling, "_even_out", lambda *_: None)
-    first = balanced_mask(*args, np.random.default_rng(0))
-    squares = [(np.bincount(net.i[m], minlength=150) ** 2).sum() for m in (evened, first)]
-    assert squares[0] < squares[1]
 
 
 def test_literal_weights_are_unbiased():

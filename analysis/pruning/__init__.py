@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.pruning.balance import balanced_mask
 from analysis.pruning.baselines import BASELINES, Baseline, prune_baseline
 from analysis.pruning.compensate import (
     Compensation,
@@ -22,7 +23,7 @@ from analysis.pruning.linear_response import (
 from analysis.pruning.neurons import betweenness, leverage, select_neurons
 from analysis.pruning.result import PruneResult, PruneStep
 from analysis.pruning.rewiring import delocalise, inverse_participation_ratio
-from analysis.pruning.sampling import balanced_mask, keep_probabilities, sample_exact
+from analysis.pruning.sampling import keep_probabilities, sample_exact
 from analysis.pruning.synapses import (
     coupling_matrix,
     keeping_scores,

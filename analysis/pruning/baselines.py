@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis.pruning.balance import balanced_mask
 from analysis.pruning.compensate import Compensation, Treatment
 from analysis.pruning.linear_response import calibrated_scale, covariance, system_matrix
 from analysis.pruning.neurons import select_neurons, unreachable
 from analysis.pruning.result import PruneResult, PruneStep, budget
-from analysis.pruning.sampling import balanced_mask, keep_probabilities, sample_exact
+from analysis.pruning.sampling import keep_probabilities, sample_exact
 from analysis.pruning.synapses import coupling_matrix, keeping_scores
+from analysis.pruning.timescales import TimescaleSearch
 from analysis.spikes import rates
 from models_eq.errors import BudgetError, ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
@@ -246,6 +249,8 @@ def prune_baseline(
     seed: int = 0,
     stimulus: Stimulus | Sequence[Stimulus] | None = None,
     treatment: Treatment | None = None,
+    timescales: TimescaleSearch | None = None,
+    storage: str | os.PathLike[str] | None = None,
 ) -> PruneResult:
     """Prune by a baseline.
 
@@ -268,6 +273,10 @@ def prune_baseline(
     treatment : {'none', 'variance', 'shift', 'tuned'}, optional
         How the mask is paid back; by default that of the method (``dense`` and ``none``: not
         at all). Any method can be given any.
+    timescales : TimescaleSearch, optional
+        Step IV of Lyapunov Noise Pruning, for the network that comes out of any method.
+    storage : path-like, optional
+        Where that search keeps its record.
 
     Returns
     -------
@@ -302,9 +311,12 @@ def prune_baseline(
     )
     masked, chosen = baseline.choose(request)
     paid, found = pay(net, masked)
-    paid = paid.note(step=method, seed=seed, synapses=paid.n_synapses, neurons=paid.n)
-    steps = (
+    steps = [
         PruneStep("select", masked.n, masked.n_synapses, chosen),
         PruneStep("compensate", paid.n, paid.n_synapses, found),
-    )
-    return PruneResult(paid, method, seed, steps)
+    ]
+    if timescales is not None:
+        paid, searched = timescales(paid, seed=seed, storage=storage)
+        steps.append(PruneStep("timescales", paid.n, paid.n_synapses, searched))
+    paid = paid.note(step=method, seed=seed, synapses=paid.n_synapses, neurons=paid.n)
+    return PruneResult(paid, method, seed, tuple(steps))

@@ -7,25 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from analysis.pruning.sampling import (
-    balanced_mask,
-    checked_vector,
-    keep_probabilities,
-    sample_exact,
-)
+from analysis.pruning.sampling import checked_vector
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
-
-__all__ = [
-    "balanced_mask",
-    "coupling_matrix",
-    "keep_probabilities",
-    "keeping_scores",
-    "leak_correction",
-    "literal_weights",
-    "lyapunov_matrix",
-    "sample_exact",
-]
 
 _BLOCK = 256
 # Dense products in double precision up to this size; above it single precision halves time

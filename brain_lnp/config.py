@@ -23,7 +23,8 @@ from models_eq.units import TIME, to_si
 
 METHODS = (
     "dense", "none", "random", "random_gain", "random_matched", "fresh", "sparse", "magnitude",
-    "noise", "activity", "activity_no_gain", "lnp_literal", "lnp_calibrated", "lnp",
+    "noise", "activity", "activity_trained", "activity_no_gain", "lnp_literal", "lnp_calibrated",
+    "lnp",
 )  # fmt: skip
 DEVICES = ("auto", "numpy", "cython", "cpp_standalone")
 _COMMON = ("n_train", "n_validation", "n_test", "hold", "input_sd")

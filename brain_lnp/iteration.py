@@ -10,7 +10,6 @@ from scipy.sparse.csgraph import connected_components
 
 from analysis.lyapunov.nodes import NodeExponents, conditional_exponents, node_exponents
 from analysis.pruning.compensate import Compensation, Treatment, noise_rates, slow_rates
-from analysis.pruning.timescales import TimescaleSearch
 from analysis.spikes import rates
 from brain_lnp.selection import Selection
 from models_eq.errors import BudgetError, SilentNetworkError
@@ -158,13 +157,9 @@ class PruningRun(Selection):
 
     def retime(self, storage: str | os.PathLike[str] | None) -> None:
         """Step IV: other time constants for the network that came out."""
-        settings = self.settings
-        if settings.timescales == "off" or self.raw is self.dense:
+        search = self.settings.time_search
+        if search is None or self.raw is self.dense:
             return
-        search = TimescaleSearch(
-            trials=settings.trials, objective=settings.timescales, noise_sd=settings.noise_sd,
-            noise_duration=settings.noise_duration, dt=settings.dt,
-        )  # fmt: skip
         self.paid, found = search(self.paid, seed=self.seed, storage=storage)
         self.note("timescales", self.paid, **found)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from analysis.lyapunov.nodes import DEFINITIONS
 from analysis.pruning.compensate import Treatment
 from analysis.pruning.result import PruneResult, budget
-from analysis.pruning.timescales import OBJECTIVES
+from analysis.pruning.timescales import OBJECTIVES, TimescaleSearch
 from brain_lnp.checkpoint import checked_path, keep, resume, run_digest
 from brain_lnp.iteration import PruningRun
 from models_eq.errors import ParameterError
@@ -25,7 +25,13 @@ logger = logging.getLogger("brain_lnp.lnp")
 Progress = Callable[[str, int, int], None]
 LNP_METHODS = {"lnp": "tuned", "lnp_calibrated": "calibrated", "lnp_literal": "literal"}
 SYNAPSE_SCORES = ("lyapunov", "weights", "random")
-TIMESCALES = ("off", *OBJECTIVES)
+TIMESCALES = (None, "off", *OBJECTIVES)
+# What Step IV searches beside the mean of the time constants.
+AXES: Mapping[str, dict[str, Any]] = {
+    "mean": {},
+    "mean and spread": {"spread": (0.0, 2.0)},
+    "all": {"spread": (0.0, 2.0), "gain": (0.5, 2.0)},
+}
 NEURON_SCORES = ("betweenness", "degree", "rate", "random", "leverage")
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
@@ -33,10 +39,11 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "exponents": DEFINITIONS,
     "synapse_score": SYNAPSE_SCORES,
     "over": ("closed", "endpoints"),
-    "times_weight": (False, True),
+    "times_weight": (None, False, True),
     "neuron_score": NEURON_SCORES,
     "distance": ("hops", "inverse_weight"),
     "timescales": TIMESCALES,
+    "time_axes": tuple(AXES),
     "treatment": (None, "none", "variance", "shift", "tuned"),
 }
 
@@ -71,8 +78,9 @@ class LNP:
         the weights themselves (Moore & Chaudhuri), or chance alone.
     over : {'closed', 'endpoints'}
         Neighbourhood of the harmonic mean in the Lyapunov matrix.
-    times_weight : bool
-        Whether the Lyapunov matrix is multiplied by |w|.
+    times_weight : bool, optional
+        Whether the Lyapunov matrix is multiplied by |w|. By default in mode ``tuned`` only: L
+        alone is blind to weights, and where these are unequal that wastes the budget.
     sharpness : float
         Exponent of the scores: keeping probabilities are min(1, rho s^sharpness). 1 is the papers';
         above it, the synapses that matter most are kept more surely.
@@ -82,11 +90,14 @@ class LNP:
         Length of an edge for betweenness.
     add : float
         Share of the synapse budget that Step III adds; 0 leaves the step out.
-    timescales : {'off', 'exponents', 'capacity', 'rate'}
+    timescales : {'off', 'exponents', 'capacity', 'rate'}, optional
         Objective of Step IV, see
-        :class:`~analysis.pruning.timescales.TimescaleSearch`; needs Optuna.
+        :class:`~analysis.pruning.timescales.TimescaleSearch`. By default ``exponents`` in mode
+        ``tuned`` and off in the others.
+    time_axes : {'mean', 'mean and spread', 'all'}
+        What it searches: the mean of the time constants, their spread too, and one gain too.
     trials : int
-        Candidates that Step IV tries.
+        Candidates that it tries.
     noise_sd : float
         Standard deviation that the noise gives to a free membrane.
     noise_duration : str
@@ -126,12 +137,13 @@ class LNP:
     exponents: Literal["conditional", "perturbed", "weighted"] = "conditional"
     synapse_score: Literal["lyapunov", "weights", "random"] = "lyapunov"
     over: Literal["closed", "endpoints"] = "closed"
-    times_weight: bool = False
+    times_weight: bool | None = None
     sharpness: float = 1.0
     neuron_score: str = "betweenness"
     distance: Literal["hops", "inverse_weight"] = "hops"
     add: float = 0.02
-    timescales: Literal["off", "exponents", "capacity", "rate"] = "off"
+    timescales: Literal["off", "exponents", "capacity", "rate"] | None = None
+    time_axes: Literal["mean", "mean and spread", "all"] = "mean"
     trials: int = 32
     noise_sd: float = 0.35
     noise_duration: str = "3 s"
@@ -159,6 +171,22 @@ class LNP:
                 raise ParameterError(name, expected, value)
         for name in ("noise_duration", "dt"):
             positive_seconds(getattr(self, name), name)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the Lyapunov matrix is multiplied by |w|."""
+        return self.mode == "tuned" if self.times_weight is None else self.times_weight
+
+    @property
+    def time_search(self) -> TimescaleSearch | None:
+        """Step IV, or None where it is left out."""
+        objective = self.timescales or ("exponents" if self.mode == "tuned" else "off")
+        if objective == "off":
+            return None
+        return TimescaleSearch(
+            trials=self.trials, objective=objective, noise_sd=self.noise_sd,
+            noise_duration=self.noise_duration, dt=self.dt, **AXES[self.time_axes],
+        )  # fmt: skip
 
     @property
     def least_connected(self) -> float:
@@ -233,7 +261,7 @@ class LNP:
                 break
             if path is not None:
                 keep(run.state(digest, k + 1), path)
-        if self.timescales != "off":
+        if self.time_search is not None:
             tell("time constants", self.n_iter, self.n_iter)
         run.retime(None if path is None else path.with_suffix(".timescales.json"))
         tell("done", self.n_iter, self.n_iter)

@@ -9,14 +9,15 @@ from typing import Any
 from analysis.pruning.baselines import BASELINES, prune_baseline
 from analysis.pruning.compensate import Treatment
 from analysis.pruning.result import PruneResult
-from analysis.pruning.timescales import TimescaleSearch
 from brain_lnp.checkpoint import checked_path
 from brain_lnp.lnp import LNP, LNP_METHODS, Progress
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.stimulus import Stimulus
 
-STEP_FOUR = ("timescales", "trials")
+STEP_FOUR = ("timescales", "time_axes", "trials")
+# Baselines that differ from ``lnp`` in nothing but the choice of synapses.
+MATCHED = ("random_matched", "fresh")
 METHODS = ("dense", "none", *BASELINES, *LNP_METHODS)
 
 
@@ -42,7 +43,8 @@ def prune(
     method : str
         ``lnp`` (mode tuned), ``lnp_calibrated``, ``lnp_literal``; the baselines ``random``,
         ``random_gain``, ``random_matched``, ``fresh``, ``sparse``, ``magnitude``, ``noise``,
-        ``activity``, ``activity_no_gain``; or the controls ``dense`` and ``none`` (no recurrence).
+        ``activity``, ``activity_trained``, ``activity_no_gain``; or the controls ``dense`` and
+        ``none`` (no recurrence).
     synapses : float or int
         Fraction in (0, 1], or count above 1, of the synapses to keep.
     neurons : float or int or None
@@ -60,8 +62,9 @@ def prune(
         File (``.npz``) from which a run that was interrupted goes on, see :meth:`LNP.run`;
         baselines keep only the record of Step IV beside it.
     **options
-        Fields of :class:`LNP`, for its methods; for the others ``timescales`` (objective of Step
-        IV, by default ``"off"``) and ``trials``.
+        Fields of :class:`LNP`, for its methods; for the others those of Step IV: ``timescales``
+        (by default off, but for ``random_matched`` and ``fresh``, which have all that ``lnp``
+        has), ``time_axes`` and ``trials``.
 
     Returns
     -------
@@ -96,10 +99,7 @@ def prune(
     if unknown:
         raise ParameterError(f"options of {method}", " or ".join(STEP_FOUR), ", ".join(unknown))
     # LNP says what is wrong with them.
-    settings = LNP(**options)
-    search = None
-    if settings.timescales != "off":
-        search = TimescaleSearch(trials=settings.trials, objective=settings.timescales)
+    settings = LNP(mode="tuned" if method in MATCHED else "calibrated", **options)
     storage = None if checkpoint is None else checked_path(checkpoint)
     return prune_baseline(
         net,
@@ -109,6 +109,6 @@ def prune(
         seed=seed,
         stimulus=stimulus,
         treatment=treatment,
-        timescales=search,
+        timescales=settings.time_search,
         storage=None if storage is None else storage.with_suffix(".timescales.json"),
     )

@@ -83,7 +83,7 @@ class Selection:
             over=settings.over,
             floor=1e-6 if literal else 0.5,
             mode="zero" if literal else "raise",
-            times_weight=settings.times_weight,
+            times_weight=settings.weighted,
         )
         if settings.synapse_score == "lyapunov":
             scores, linear = self._noise_scores(net, matrix)

@@ -39,6 +39,7 @@ def _plain(value: Any) -> Any:
 
 
 def json_text(data: Any, field: str, indent: int | None = 1) -> str:
+    """Plain data as JSON text; ParameterError for what is not plain or not finite."""
     try:
         return json.dumps(data, indent=indent, allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
@@ -46,10 +47,12 @@ def json_text(data: Any, field: str, indent: int | None = 1) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
     atomic_write(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; MissingFileError or FormatError where there is none."""
     if not path.exists():
         raise MissingFileError(str(path), "an existing file", "none")
     try:

@@ -28,10 +28,13 @@ from models_eq.errors import (
 from models_eq.hrsnn import HRSNN
 from models_eq.network import BrianObjects, to_brian2
 from models_eq.neurons import MODELS, NeuronModel
+from models_eq.plastic import train_stdp
+from models_eq.plasticity import STDP
 from models_eq.simulate import simulate, simulate_batch
 from models_eq.spec import HRSNNSpec, sample_hrsnn
 from models_eq.stimulus import SpikeInput, Stimulus, noise_stimulus, slow_stimulus
 from models_eq.storage import load, save
+from models_eq.structure import heavy_tailed, low_rank, stdp_shaped
 from models_eq.topology import (
     Clustered,
     DistanceDependent,
@@ -44,6 +47,7 @@ from models_eq.trajectory import Trajectory
 __all__ = [
     "HRSNN",
     "MODELS",
+    "STDP",
     "BrainLNPError",
     "BrianObjects",
     "BudgetError",
@@ -74,13 +78,17 @@ __all__ = [
     "Uniform",
     "UnitError",
     "capabilities",
+    "heavy_tailed",
     "load",
+    "low_rank",
     "noise_stimulus",
     "sample_hrsnn",
     "save",
     "simulate",
     "simulate_batch",
     "slow_stimulus",
+    "stdp_shaped",
     "to_brian2",
+    "train_stdp",
     "use_device",
 ]

@@ -132,7 +132,7 @@ def simulate_batch(
         if plan.stimuli:
             attach_stimulus(built, plan.nets, plan.stimuli, plan.copies, plan.rounds, plan.dt)
         if plan.rounds > 1:
-            _reset_between_trials(built, plan)
+            reset_between_trials(built, plan)
         monitors = attach_monitors(built, plan)
         network = built.network(*monitors.values())
         started = time.perf_counter()
@@ -141,7 +141,8 @@ def simulate_batch(
         return read(built, monitors, plan, device, time.perf_counter() - started)
 
 
-def _reset_between_trials(built: BrianObjects, plan: Plan) -> None:
+def reset_between_trials(built: BrianObjects, plan: Plan) -> None:
+    """Put every copy back to its initial state at the start of each trial, in Brian2 itself."""
     group = built.group
     for name, start in plan.states.items():
         group.namespace[f"start_{name}"] = frozen_values(f"start_{name}", start)

@@ -12,15 +12,18 @@ from analysis.pruning import baselines
 from analysis.pruning.baselines import BASELINES, prune_baseline
 from analysis.pruning.compensate import Compensation, variance_gains
 from analysis.pruning.result import PruneResult, PruneStep, budget
+from analysis.pruning.timescales import TimescaleSearch
 from analysis.spikes import rates
 from models_eq.device import use_device
 from models_eq.errors import BudgetError, FormatError, ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
+from models_eq.plastic import train_stdp
 from models_eq.rng import stream
 from models_eq.simulate import simulate
 from models_eq.spec import HRSNNSpec, sample_hrsnn
 from models_eq.stimulus import Stimulus, slow_stimulus
 from models_eq.storage import load, save
+from models_eq.structure import SHAPING
 
 N = 50
 
@@ -60,10 +63,11 @@ def test_every_baseline_conforms(method, net, task):
     assert found.obeys_dale and np.array_equal(found.is_exc, net.is_exc[found.ids])
     assert np.array_equal(found.tau_m, net.tau_m[found.ids]), "no method touches the neurons"
     assert result.stopped is None and result.method == method
-    assert [step.name for step in result.steps] == ["select", "compensate"]
+    first = ["train"] if method == "activity_trained" else []
+    assert [step.name for step in result.steps] == [*first, "select", "compensate"]
     last = found.history[-1]
     assert (last["step"], last["seed"], last["synapses"], last["neurons"]) == (method, 0, 100, 40)
-    assert found.history[:-1] == net.history
+    assert found.history[: -1 - len(first)] == net.history
     if method not in ("fresh", "sparse"):
         assert pairs(found) <= pairs(net)
     again = pruned(net, method, task)
@@ -78,13 +82,14 @@ def test_every_baseline_conforms(method, net, task):
 def test_counts_are_exact(method, synapses, neurons, expected, net, task):
     found = pruned(net, method, task, synapses=synapses, neurons=neurons, treatment="none").net
     assert found.n_synapses == expected and found.n == N
-    assert np.isin(np.abs(found.w), np.abs(net.w)).all(), "untouched weights"
+    if method != "activity_trained":
+        assert np.isin(np.abs(found.w), np.abs(net.w)).all(), "untouched weights"
 
 
 def test_keeping_everything_changes_nothing(net, task):
     for method in BASELINES:
-        if method == "sparse":
-            continue  # draws its own graph
+        if method in ("sparse", "activity_trained"):
+            continue  # one draws its own graph, the other learns its own weights
         found = pruned(net, method, task, synapses=1.0, neurons=1.0).net
         if method == "fresh":
             found = found.replace(i=net.i, j=net.j, w=net.w)
@@ -102,7 +107,7 @@ def test_the_default_treatments(net, task, monkeypatch):
         "random": "none", "random_gain": "variance", "random_matched": "tuned", "fresh": "tuned",
         "sparse": "variance",
         "magnitude": "variance", "noise": "variance", "activity": "variance",
-        "activity_no_gain": "none",
+        "activity_trained": "variance", "activity_no_gain": "none",
     }  # fmt: skip
 
 
@@ -244,6 +249,26 @@ def test_activity_drops_as_many_neurons_as_the_synapses_allow(net, task):
     assert pruned(net, "random", task, synapses=count, neurons=None).net.n == N
 
 
+def test_a_trained_network_is_pruned_by_its_own_activity_and_weights(net, task):
+    found = pruned(net, "activity_trained", task, treatment="none")
+    trained, learnt = train_stdp(net, task, SHAPING, seed=0)
+    assert found.steps[0].name == "train" and found.steps[0].diagnostics == learnt
+    own = pruned(trained, "activity", task, treatment="none")
+    assert found.net == own.net != pruned(net, "activity", task, treatment="none").net
+    paid = pruned(net, "activity_trained", task).diagnostics("compensate")
+    assert paid == pruned(trained, "activity", task).diagnostics("compensate"), "its own variance"
+
+
+def test_step_four_is_offered_to_every_baseline(net, task):
+    search = TimescaleSearch(trials=4, batch=2, noise_duration="100 ms")
+    plain = pruned(net, "random_gain", task)
+    found = pruned(net, "random_gain", task, timescales=search)
+    told = found.diagnostics("timescales")
+    assert found.net == search(plain.net, seed=0)[0]
+    assert told["value"] >= told["value_start"] and found.steps[-1].name == "timescales"
+    assert found.net.history[-1] == plain.net.history[-1], "the last entry is the method's"
+
+
 def test_activity_weighs_tasks_alike():
     i, j = np.nonzero(~np.eye(4, dtype=bool))
     net = HRSNN("lif_exp", 4, i, j, 1e-9, tau_m=0.02)
@@ -264,7 +289,7 @@ def test_bad_requests_are_refused(net, task):
         prune_baseline(net, "magnitud", synapses=0.1)
     with pytest.raises(ParameterError, match="treatment"):
         pruned(net, "random", task, treatment="gain")
-    for method in ("activity", "activity_no_gain"):
+    for method in ("activity", "activity_trained", "activity_no_gain"):
         with pytest.raises(ParameterError, match="stimulus"):
             prune_baseline(net, method, synapses=0.1)
     for synapses in (0.0, -0.1, 1.5, 1e-6, net.n_synapses + 1, True, "many", float("nan")):

@@ -148,7 +148,6 @@ def test_bad_places_and_files_are_refused(net, tmp_path):
 
 
 def test_step_four_resumes_in_its_own_record(net, tmp_path, monkeypatch):
-    pytest.importorskip("optuna")
     settings = LNP(
         mode="calibrated", n_iter=2, noise_duration="200 ms", connected=0.0,
         timescales="exponents", trials=12,

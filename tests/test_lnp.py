@@ -87,7 +87,9 @@ def net() -> HRSNN:
 def lnp(net: HRSNN, *, synapses: float = 0.2, neurons: float = 1.0, **given: Any) -> PruneResult:
     """Prune with short noise; the literal mode's warning is a test of its own."""
     seed = given.pop("seed", 0)
-    settings = {"n_iter": 1, "noise_duration": SHORT, "connected": 0.0, **given}
+    settings = {
+        "n_iter": 1, "noise_duration": SHORT, "connected": 0.0, "timescales": "off", **given
+    }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)
         return LNP(**settings).run(net, synapses=synapses, neurons=neurons, seed=seed)
@@ -500,7 +502,7 @@ def test_the_methods_are_those_of_an_experiment_file():
 
 @pytest.mark.parametrize("method", LNP_METHODS)
 def test_prune_is_lnp_in_its_mode(method, net):
-    options = {"n_iter": 1, "noise_duration": SHORT, "connected": 0.0}
+    options = {"n_iter": 1, "noise_duration": SHORT, "connected": 0.0, "timescales": "off"}
     told: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from analysis.pruning import timescales
 from analysis.pruning.compensate import noise_rates
 from analysis.pruning.search import (
     Axis,
-    MissingSoftwareError,
     Trial,
     ask,
     best_of,
@@ -29,7 +27,6 @@ from analysis.pruning.search import (
 from analysis.pruning.timescales import TimescaleSearch, apply_timescales
 from models_eq.device import use_device
 from models_eq.errors import (
-    BrainLNPError,
     FormatError,
     MissingFileError,
     ParameterError,
@@ -42,7 +39,10 @@ from models_eq.spec import HRSNNSpec, sample_hrsnn
 from models_eq.stimulus import noise_stimulus
 
 ROWS = (20, 40, 20)
-FAST: dict[str, Any] = {"trials": 9, "batch": 4, "noise_duration": "0.2 s", "rows": ROWS}
+FAST: dict[str, Any] = {
+    "trials": 9, "batch": 4, "noise_duration": "0.2 s", "rows": ROWS, "spread": (0, 2),
+    "gain": (0.5, 2),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +147,10 @@ def test_bad_maps_are_refused(net: HRSNN, arguments: dict[str, Any], field: str)
 
 def known(**changes: Any) -> TimescaleSearch:
     """No noise: a spiking neuron has exponent 0 and a rate ~ 1/m, a silent one has -1/(m tau)."""
-    settings = {"trials": 30, "batch": 10, "noise_sd": 0.0, "noise_duration": "0.6 s", **changes}
+    settings = {
+        "trials": 30, "batch": 10, "noise_sd": 0.0, "noise_duration": "0.6 s", "spread": (0, 2),
+        "gain": (0.5, 2), **changes,
+    }  # fmt: skip
     return TimescaleSearch(**settings)
 
 
@@ -248,11 +251,14 @@ def test_clusters_have_their_own(net: HRSNN) -> None:
 
 
 def test_the_search_can_be_narrowed(net: HRSNN) -> None:
-    alone = TimescaleSearch(objective="rate", spread=(1, 1), gain=(1, 1), **FAST)
+    narrow = {**FAST, "spread": (1, 1), "gain": (1, 1)}
+    default = TimescaleSearch()
+    assert (default.spread, default.gain) == ((1.0, 1.0), (1.0, 1.0))
+    alone = TimescaleSearch(objective="rate", **narrow)
     best, found = alone(net, seed=1)
     assert found["spread"] == found["gain"] == 1.0 and found["scale"] != 1.0
     assert np.allclose(best.tau_m, found["scale"] * net.tau_m) and np.array_equal(best.w, net.w)
-    fixed = TimescaleSearch(scale=(1, 1), spread=(1, 1), gain=(1, 1), **FAST)
+    fixed = TimescaleSearch(scale=(1, 1), **narrow)
     best, found = fixed(net, seed=1)
     assert best == net and found["trials"] == 1
 
@@ -470,21 +476,6 @@ def test_progress_is_told() -> None:
 
 
 # -- errors ------------------------------------------------------------------------------------
-
-
-def test_without_optuna(net: HRSNN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "search.json"
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    for call in (
-        lambda: TimescaleSearch(**FAST)(net, seed=1, storage=path),
-        lambda: study_of(path),
-        lambda: ask(AXES, [], 1, seed=0),
-    ):
-        with pytest.raises(MissingSoftwareError, match=r"pip install 'brain-lnp\[optimize\]'") as e:
-            call()
-        assert isinstance(e.value, ImportError) and isinstance(e.value, BrainLNPError)
-    assert not path.exists()
-    assert apply_timescales(net, 1.0, 1.0) == net, "the map needs no optional software"
 
 
 @pytest.mark.parametrize(

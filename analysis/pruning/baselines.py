@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +21,11 @@ from analysis.pruning.timescales import TimescaleSearch
 from analysis.spikes import rates
 from models_eq.errors import BudgetError, ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
+from models_eq.plastic import train_stdp
 from models_eq.rng import check_seed, stream
 from models_eq.simulate import simulate
 from models_eq.stimulus import Stimulus
+from models_eq.structure import SHAPING
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,13 @@ def _activity(request: Request) -> tuple[HRSNN, dict[str, Any]]:
     return kept.keep_edges(keep), {"neurons_by_activity": kept.n}
 
 
+def _trained(request: Request) -> tuple[HRSNN, dict[str, Any]]:
+    """The dense network after unsupervised STDP under the task's input."""
+    if not request.stimulus:
+        raise ParameterError("stimulus", "the task's input to train under", "nothing")
+    return train_stdp(request.net, request.stimulus, SHAPING, seed=request.seed)
+
+
 def _until_budget(net: HRSNN, activity: np.ndarray, count: int, rng: np.random.Generator) -> HRSNN:
     """Drop the least active neurons for as long as at least ``count`` synapses remain."""
     order = np.lexsort((rng.random(net.n), -activity))
@@ -205,11 +214,14 @@ class Baseline:
         How its mask is paid back by default.
     doc : str
         One line about it.
+    trained : bool
+        Whether recurrent STDP shapes the weights under the task first.
     """
 
     choose: Mask
     treatment: Treatment
     doc: str
+    trained: bool = False
 
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType(
@@ -224,6 +236,9 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
         "magnitude": Baseline(_magnitude, "variance", "largest weights"),
         "noise": Baseline(_noise, "variance", "noise pruning with the weights themselves"),
         "activity": Baseline(_activity, "variance", "most active neurons under the task, gain"),
+        "activity_trained": Baseline(
+            _activity, "variance", "recurrent STDP on the task first, then as activity", True
+        ),
         "activity_no_gain": Baseline(
             _activity, "none", "most active neurons under the task, weights untouched"
         ),
@@ -309,9 +324,14 @@ def prune_baseline(
         stimulus=(stimulus,) if isinstance(stimulus, Stimulus) else tuple(stimulus or ()),
         seed=seed,
     )
+    steps = []
+    if baseline.trained:
+        net, learnt = _trained(request)
+        request = replace(request, net=net)
+        steps.append(PruneStep("train", net.n, net.n_synapses, learnt))
     masked, chosen = baseline.choose(request)
     paid, found = pay(net, masked)
-    steps = [
+    steps += [
         PruneStep("select", masked.n, masked.n_synapses, chosen),
         PruneStep("compensate", paid.n, paid.n_synapses, found),
     ]

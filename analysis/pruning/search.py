@@ -12,15 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models_eq.errors import BrainLNPError, FormatError, MissingFileError, ParameterError
+from models_eq.errors import FormatError, MissingFileError, ParameterError
 from models_eq.rng import check_seed, stream
 from models_eq.storage import atomic_write
 
 FORMAT, VERSION = "brain_lnp search", 1
-
-
-class MissingSoftwareError(BrainLNPError, ImportError):
-    """Optional software that is needed here and not installed."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +61,10 @@ class Trial:
 Score = Callable[[Sequence[Mapping[str, float]], Sequence[Trial]], Sequence[Trial]]
 
 
-def load_optuna() -> Any:
-    """The module ``optuna``.
+def _optuna() -> Any:
+    """Optuna, imported when it is first needed: that takes a second."""
+    import optuna
 
-    Raises
-    ------
-    MissingSoftwareError
-        If it is not installed.
-    """
-    try:
-        import optuna
-    except ImportError:
-        hint = "Install it with: pip install 'brain-lnp[optimize]'"
-        raise MissingSoftwareError(
-            "optuna", "Optuna, for the search", "no such module", hint
-        ) from None
     return optuna
 
 
@@ -142,14 +127,12 @@ def ask(
 
     Raises
     ------
-    MissingSoftwareError
-        If Optuna is not installed.
 
     References
     ----------
     Akiba, Sano, Yanase, Ohta & Koyama 2019, 10.1145/3292500.3330701.
     """
-    optuna = load_optuna()
+    optuna = _optuna()
     with _quiet(optuna):
         # Candidates asked together must differ: each counts as a poor one until it is known.
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
@@ -201,8 +184,6 @@ def search(
 
     Raises
     ------
-    MissingSoftwareError
-        If Optuna is not installed.
     ParameterError
         If the file belongs to another search.
     FormatError
@@ -214,7 +195,7 @@ def search(
     sees finished batches only. A search that is killed at any time and called again therefore
     ends with the same trials, bit for bit, as one that ran through (same version of Optuna).
     """
-    load_optuna()
+    _optuna()
     seed = check_seed(seed)
     record = None if storage is None else _Record(Path(storage), axes, key or {}, trials, batch)
     known = [] if record is None else record.open()
@@ -327,8 +308,6 @@ def study_of(path: str | os.PathLike[str], storage: Any = None, name: str | None
 
     Raises
     ------
-    MissingSoftwareError
-        If Optuna is not installed.
     MissingFileError
         If there is no such file.
     FormatError
@@ -338,7 +317,7 @@ def study_of(path: str | os.PathLike[str], storage: Any = None, name: str | None
     ----------
     Akiba, Sano, Yanase, Ohta & Koyama 2019, 10.1145/3292500.3330701.
     """
-    optuna = load_optuna()
+    optuna = _optuna()
     if not Path(path).exists():
         raise MissingFileError(str(path), "the record of a search", "none")
     axes, _, trials = _parse(Path(path))

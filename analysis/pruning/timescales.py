@@ -123,7 +123,8 @@ class TimescaleSearch:
         as the largest 1/rate, s.
     scale, spread, gain : (low, high)
         Ranges of m, k (:func:`apply_timescales`) and the gain, around 1; m and the gain on a
-        logarithmic scale. ``(1, 1)`` leaves one out.
+        logarithmic scale. ``(1, 1)`` leaves one out, as it does k and the gain by default: the
+        exponents also rise with more spread and less gain, and the errors of tasks with them.
     rate_bound : float
         A candidate whose mean rate under noise lies above this many times the reference is out;
         infinity allows any rate.
@@ -159,8 +160,8 @@ class TimescaleSearch:
     batch: int = 8
     objective: Literal["exponents", "capacity", "rate"] = "exponents"
     scale: tuple[float, float] = (0.3, 3.0)
-    spread: tuple[float, float] = (0.0, 2.0)
-    gain: tuple[float, float] = (0.5, 2.0)
+    spread: tuple[float, float] = (1.0, 1.0)
+    gain: tuple[float, float] = (1.0, 1.0)
     rate_bound: float = 1.5
     noise_sd: float = 0.35
     noise_duration: str = "3 s"
@@ -227,8 +228,6 @@ class TimescaleSearch:
 
         Raises
         ------
-        MissingSoftwareError
-            If Optuna is not installed.
         SilentNetworkError
             If the network does not spike under noise and there is no reference rate.
         CapabilityError

@@ -186,14 +186,34 @@ def evaluate_batch(
             for net, run in zip(
                 chunk, simulate_batch(chunk, stimulus, dt=dt, seed=seed), strict=True
             ):
-                features = _features(run, first, decay, net)
+                features = task_features(run, first, decay, net)
                 for k in members:
                     result[position][k] = _judge(net, run, features, tasks[k], template)
                 position += 1
     return [[one for one in row if one is not None] for row in result]
 
 
-def _features(run: Trajectory, task: Task, tau: float, net: HRSNN) -> np.ndarray:
+def task_features(run: Trajectory, task: Task, tau: float, net: HRSNN) -> np.ndarray:
+    """What a readout of a task sees of a run: filtered spikes at the end of each row or trial.
+
+    Parameters
+    ----------
+    run : Trajectory
+    task : Task
+    tau : float, s
+        Time constant of the filter.
+    net : HRSNN
+        The network that ran, for the error.
+
+    Returns
+    -------
+    ndarray, shape (rows, n) or (trials, n)
+
+    Raises
+    ------
+    SilentNetworkError
+        If nothing spiked.
+    """
     if run.n_spikes == 0:
         raise SilentNetworkError(
             "net",

@@ -6,6 +6,25 @@ from typing import Any
 
 import numpy as np
 from brian2 import Clock, Function, second
+from brian2.utils.caching import CacheKey
+
+
+class FrozenFunction(Function, CacheKey):  # type: ignore[misc]
+    """A function that Brian2's caches tell apart by its signature, not by the array behind it.
+
+    They keep what they were asked for as long as the process lives: with the function itself as a
+    key, every array that was ever an input would stay in memory.
+    """
+
+    def __init__(self, name: str, python: Any, arg_units: list[Any], arg_names: list[str]) -> None:
+        super().__init__(
+            python, arg_units=arg_units, return_unit=1, arg_names=arg_names, stateless=False
+        )
+        self.signature = (name, *arg_names)
+
+    @property
+    def _state_tuple(self) -> tuple[str, ...]:
+        return self.signature
 
 
 def frozen_input(values: np.ndarray, hold: float) -> Function:
@@ -30,9 +49,7 @@ def frozen_input(values: np.ndarray, hold: float) -> Function:
         row = np.clip(np.asarray(np.asarray(t) / hold + 1e-6, dtype=np.int64), 0, last)
         return values[row, np.asarray(channel)]
 
-    function = Function(
-        python, arg_units=[second, 1], return_unit=1, arg_names=["t", "channel"], stateless=False
-    )
+    function = FrozenFunction("frozen_input", python, [second, 1], ["t", "channel"])
     function.implementations.add_implementation("numpy", python)
     namespace = {"frozen_input_values": flat, "frozen_input_meta": meta}
     cpp = """
@@ -75,7 +92,7 @@ def frozen_values(name: str, values: np.ndarray) -> Function:
     def python(i: Any) -> Any:
         return values[np.asarray(i)]
 
-    function = Function(python, arg_units=[1], return_unit=1, arg_names=["i"], stateless=False)
+    function = FrozenFunction(name, python, [1], ["i"])
     function.implementations.add_implementation("numpy", python)
     namespace = {f"{name}_values": values}
     cpp = f"static inline double {name}(const int i) {{ return _namespace{name}_values[i]; }}"

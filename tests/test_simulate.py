@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from models_eq.hrsnn import HRSNN
 from models_eq.network import to_brian2
 from models_eq.neurons import MODELS
 from models_eq.simulate import simulate, simulate_batch
+from models_eq.spec import HRSNNSpec, sample_hrsnn
 from models_eq.stimulus import SpikeInput, Stimulus
 from models_eq.storage import load, save
 from models_eq.trajectory import Trajectory
@@ -447,3 +450,17 @@ def test_to_brian2_and_simulate_share_the_names_of_objects_without_a_clash() -> 
     objects.network(spikes).run(20 * ms)
     assert run.n_spikes > 0
     assert spikes.num_spikes > 0
+
+
+def test_inputs_do_not_stay_in_memory_after_a_run():
+    # Brian2 keeps what its caches were asked for; a function that holds an input must not be it.
+    net = sample_hrsnn(HRSNNSpec(n=20), seed=1)
+    held = []
+    for k in range(4):
+        stimulus = Stimulus(np.full((20, 20), 0.1 * k), "1 ms")
+        held.append(weakref.ref(stimulus.current))
+        simulate(net, stimulus)
+        del stimulus
+    gc.collect()
+    # Whatever a cache keeps of the first run it may keep; not one array a run.
+    assert sum(ref() is not None for ref in held) <= 1

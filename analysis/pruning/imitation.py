@@ -98,7 +98,8 @@ class _Student:
             own[:, :, self.group == g] = trace[:, :, self.group == g]
         tau = self.kept.tau_syn
         slope, _ = slopes(self.kept, whole, own, tau, hold)
-        # From the trace to the rate; a trace of a rate r settles at r hold / (1 - decay).
+        # From the trace to the rate: sampled as in _backwards, a rate r settles at
+        # r hold / (1 - decay).
         self.slope = slope * (1 - np.exp(-hold / tau)) / hold
         taus = np.unique(self.dense.tau_syn)
         seen = synaptic_traces(first, taus, drive.hold, drive.washout)
@@ -284,8 +285,8 @@ def imitate(
 
     psi the slope of a neuron's rate on its drive, 0 below threshold, and h the sampling interval.
     ``dL/dw_ij = sum_t g_i s_j`` with the pruned network's own traces s. Steps are damped
-    Gauss-Newton steps of each neuron, bounded, with momentum. Weights keep their sign. Twenty
-    rounds at N = 400 take about a minute; memory is that of four dense weight matrices.
+    Gauss-Newton steps of each neuron, bounded, with momentum. Weights keep their sign. 24 rounds
+    at N = 400 take half a minute; memory is that of five full weight matrices.
 
     References
     ----------

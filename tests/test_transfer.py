@@ -1,0 +1,97 @@
+"""transfer: the dense readout unchanged, against a recomputation by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from analysis import LinearReadout
+from analysis.metrics import nrmse
+from analysis.spikes import filtered_traces
+from brain_lnp import tasks
+from brain_lnp.evaluation import evaluate, task_stimulus
+from brain_lnp.tasks import Task
+from brain_lnp.transfer import transfer
+from models_eq.device import use_device
+from models_eq.errors import ParameterError, SilentNetworkError
+from models_eq.hrsnn import HRSNN
+from models_eq.simulate import simulate
+from models_eq.spec import HRSNNSpec, sample_hrsnn
+
+SIZES = {"n_train": 150, "n_validation": 50, "n_test": 80, "washout": 20}
+
+
+@pytest.fixture(autouse=True)
+def _numpy() -> Iterator[None]:
+    with use_device("numpy"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def net() -> HRSNN:
+    return sample_hrsnn(HRSNNSpec(n=60), seed=1)
+
+
+@pytest.fixture(scope="module")
+def series() -> Task:
+    return tasks.lorenz63(observe="x", horizon=2, seed=4, **SIZES)
+
+
+def features(net: HRSNN, task: Task) -> np.ndarray:
+    run = simulate(net, task_stimulus(task, net.n_origin), seed=0)
+    return filtered_traces(run, f"{task.hold!r} s", "50 ms")[0]
+
+
+def test_the_dense_network_transfers_to_itself(net: HRSNN, series: Task) -> None:
+    (found,) = transfer(net, [net], [series])[0]
+    own = evaluate(net, series)
+    assert found.error == found.dense_error == own.nrmse
+    assert found.ratio == 1.0 and found.alpha == own.alpha
+    assert (found.task, found.metric, found.n_synapses) == (own.task, "nrmse", net.n_synapses)
+    assert found.to_dict()["digest"] == net.digest
+
+
+def test_against_a_recomputation_by_hand(net: HRSNN, series: Task) -> None:
+    kept = net.keep_neurons(np.arange(20, 60)).replace(w=0.0)
+    found = transfer(net, [kept], [series], LinearReadout(alphas=[1e-3]))[0][0]
+    train, _, test = series.split
+    x, y = features(net, series).astype(float), series.targets
+    mean = x[train].mean(axis=0)
+    z = x[train] - mean
+    penalty = 1e-3 * len(z) * z.var(axis=0)[z.var(axis=0) > 0].mean()
+    weights = np.linalg.solve(z.T @ z + penalty * np.eye(60), z.T @ (y[train] - y[train].mean(0)))
+    seen = np.tile(mean, (SIZES["n_test"], 1))
+    seen[:, 20:] = features(kept, series)[test]
+    by_hand = nrmse(y[test], (seen - mean) @ weights + y[train].mean(0))
+    assert found.error == pytest.approx(by_hand, rel=1e-4)
+    assert found.ratio == pytest.approx(by_hand / found.dense_error, rel=1e-4)
+
+
+def test_retraining_would_do_better(net: HRSNN, series: Task) -> None:
+    """Negative control: without recurrence the old readout fails where a new one does not."""
+    bare = net.keep_edges([])
+    found = transfer(net, [bare], [series])[0][0]
+    assert found.error > 1.5 * evaluate(bare, series).error
+    assert found.ratio is not None and found.ratio > 1.5
+
+
+def test_several_networks_and_tasks_of_both_kinds(net: HRSNN, series: Task) -> None:
+    images = tasks.digits(seed=4, n_train=80, n_validation=30, n_test=40)
+    nets = [net, net.replace(w=0.8 * net.w)]
+    rows = transfer(net, nets, [series, images], seed=2)
+    assert [[t.metric for t in row] for row in rows] == [["nrmse", "accuracy"]] * 2
+    assert rows[0][1].error == rows[0][1].dense_error
+    assert rows[1] == transfer(net, nets[1:], [series, images], seed=2)[0]
+    assert transfer(net, [], [series]) == []
+
+
+def test_strangers_and_silence_are_refused(net: HRSNN, series: Task) -> None:
+    with pytest.raises(ParameterError, match="descends"):
+        transfer(net.keep_neurons([0, 1]), [net], [series])
+    with pytest.raises(ParameterError, match="dense"):
+        transfer("net", [net], [series])  # type: ignore[arg-type]
+    silent = net.replace(i_ext=-1e3)
+    with pytest.raises(SilentNetworkError, match="spikes during"):
+        transfer(net, [silent], [series])

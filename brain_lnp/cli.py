@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp import cli_lyapunov, cli_network, cli_runs
+from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_runs
 from brain_lnp.cli_options import Quiet, Verbose
 from brain_lnp.cli_shell import shell
 
@@ -42,7 +42,7 @@ _VERBS: tuple[tuple[Callable[..., Any], str], ...] = (
     (cli_network.sample, "brain-lnp sample --n 400 --seed 1 -o net.npz"),
     (cli_network.simulate, "brain-lnp simulate net.npz --duration '2 s' -o traj.npz"),
     (cli_lyapunov.lyapunov, "brain-lnp lyapunov net.npz --spectrum 10 --duration '5 s'"),
-    (cli_network.prune, "brain-lnp prune net.npz --synapses 0.1 --neurons 0.5 -o sparse.npz"),
+    (cli_prune.prune, "brain-lnp prune net.npz --synapses 0.1 --neurons 0.5 -o sparse.npz"),
     (
         cli_network.evaluate,
         "brain-lnp evaluate sparse.npz --task lorenz63 --observe x --horizon 10",

@@ -1,4 +1,4 @@
-"""Verbs of one network: sample, simulate, prune, evaluate."""
+"""Verbs of one network: sample, simulate, evaluate."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from brain_lnp.cli_options import (
     Quiet,
     Seed,
     Verbose,
-    amount,
     choose_device,
-    known,
     load_network,
     output_file,
 )
@@ -59,7 +57,7 @@ def sample(
         laws = replace(laws, n=n)
     net = sample_hrsnn(laws, seed=seed)
     save(net, output)
-    shell.results({"output": output, **_about(net), "seed": seed}, as_json=as_json)
+    shell.results({"output": output, **about(net), "seed": seed}, as_json=as_json)
 
 
 def simulate(
@@ -143,96 +141,6 @@ def save_if_asked(value: Any, output: Path | None) -> Path | None:
     return output
 
 
-def prune(
-    network: Net,
-    output: Output,
-    synapses: Annotated[
-        str, typer.Option(metavar="SHARE", help="To keep: 0.1 of them, or a count such as 800.")
-    ],
-    neurons: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE",
-            help="The same for neurons. By default all; activity-based pruning then drops neurons "
-            "until the synapses fit.",
-        ),
-    ] = None,
-    method: Annotated[
-        str, typer.Option(help="lnp, or a baseline such as random_matched or activity.")
-    ] = "lnp",
-    stimulus_task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="Input for activity-based pruning.")
-    ] = None,
-    n_iter: Annotated[int | None, typer.Option(help="Iterations of lnp.")] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    force: Force = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Prune a network to an exact budget and save what is left.
-
-    Lyapunov Noise Pruning (lnp) needs no task. Activity-based pruning sees the training input
-    of the task that --stimulus-task names.
-    """
-    from brain_lnp.config import METHODS
-    from brain_lnp.methods import prune as run
-    from models_eq.storage import save
-
-    output_file(output, force)
-    known(method, METHODS, "method")
-    n_synapses = amount(synapses, "synapses")
-    n_neurons = None if neurons is None else amount(neurons, "neurons")
-    net = load_network(network)
-    stimulus = _stimulus_of(method, stimulus_task, net, seed)
-    options: dict[str, Any] = {} if n_iter is None else {"n_iter": n_iter}
-    with choose_device(device), shell.progress(method) as progress:
-        result = run(
-            net,
-            method,
-            synapses=n_synapses,
-            neurons=n_neurons,
-            seed=seed,
-            stimulus=stimulus,
-            progress=progress,
-            **options,
-        )
-    save(result.net, output)
-    if result.stopped:
-        shell.line(f"warning: the budget was not reached: {result.stopped}")
-    data = {"output": output, "method": method, **_about(result.net)}
-    data |= {"kept_synapses": result.net.n_synapses / max(1, net.n_synapses)}
-    data |= {"kept_neurons": result.net.n / net.n, "stopped": result.stopped, "seed": seed}
-    if as_json:
-        data["steps"] = [
-            {"name": s.name, "neurons": s.n, "synapses": s.n_synapses, **dict(s.diagnostics)}
-            for s in result.steps
-        ]
-    shell.results(data, as_json=as_json)
-
-
-def _stimulus_of(method: str, task: str | None, net: Any, seed: int) -> Any:
-    from brain_lnp.evaluation import task_stimulus
-    from models_eq.errors import ParameterError
-
-    needs = method.startswith("activity")
-    if task is None:
-        if needs:
-            hint = "Give one, such as --stimulus-task lorenz63"
-            raise ParameterError("stimulus-task", f"a task for method {method}", "none", hint)
-        return None
-    from brain_lnp.cli_spec import make_task
-
-    found = make_task({"name": task}, seed)
-    if not needs:
-        shell.say(f"warning: method {method} sees no task; --stimulus-task is not used")
-        return None
-    # As much as experiments let activity-based pruning look at.
-    limit = 1000 if found.kind == "series" else 200
-    return task_stimulus(found, net.n_origin, part="train", limit=limit)
-
-
 def evaluate(
     network: Net,
     task: Annotated[
@@ -286,7 +194,8 @@ def evaluate(
     shell.results(data, as_json=as_json)
 
 
-def _about(net: Any) -> dict[str, Any]:
+def about(net: Any) -> dict[str, Any]:
+    """What is shown of a network."""
     return {
         "model": net.model,
         "neurons": net.n,

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from analysis.lyapunov.nodes import NodeExponents, conditional_exponents, node_exponents
-from analysis.pruning.compensate import Compensation, Treatment, noise_rates, slow_rates
+from analysis.pruning.compensate import (
+    Compensation,
+    Treatment,
+    noise_rates,
+    rows_of,
+    slow_rates,
+)
+from analysis.pruning.refit import refit, refit_weights
 from analysis.spikes import rates
 from brain_lnp.selection import Selection
 from models_eq.errors import BudgetError, SilentNetworkError
@@ -119,7 +126,8 @@ class PruningRun(Selection):
 
     def settle(self) -> None:
         """After an early stop: the final treatment for the last good network, if it bears it."""
-        if self.raw is self.dense or self.treatment(last=True) == self.treatment(last=False):
+        same = self.treatment(last=True) == self.treatment(last=False)
+        if self.raw is self.dense or (same and self.settings.refit == "off"):
             return
         mark = len(self.steps)
         paid = self.pay(self.raw, last=True)
@@ -138,10 +146,23 @@ class PruningRun(Selection):
 
     def pay(self, raw: HRSNN, last: bool) -> HRSNN:
         """Compensate the mask; always from the dense weights, so that gains do not pile up."""
+        if last and self.settings.refit != "off":
+            return self.refit(raw)
         compensation = Compensation(self.treatment(last), self.seed)
         paid, found = compensation(self.dense, raw, self.dense_rates)
         self.note("compensate", paid, **found)
         return paid
+
+    def refit(self, raw: HRSNN) -> HRSNN:
+        """Fit the weights of the mask, or of inputs chosen anew, to what the dense network does."""
+        given: dict[str, Any] = {"seed": self.seed, "dt": self.settings.dt}
+        if self.settings.refit == "weights":
+            fitted, found = refit_weights(self.dense, raw, **given)
+        else:
+            kept = rows_of(self.dense, raw)
+            fitted, found = refit(self.dense, raw.n_synapses, neurons=kept, **given)
+        self.note("refit", fitted, **found)
+        return fitted
 
     def dense_rates(self) -> np.ndarray:
         """Rates of the dense network under the drive that the mean shift is measured with."""

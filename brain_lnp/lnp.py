@@ -26,6 +26,7 @@ Progress = Callable[[str, int, int], None]
 LNP_METHODS = {"lnp": "tuned", "lnp_calibrated": "calibrated", "lnp_literal": "literal"}
 SYNAPSE_SCORES = ("lyapunov", "weights", "random")
 TIMESCALES = (None, "off", *OBJECTIVES)
+REFITS = ("off", "weights", "select")
 # What Step IV searches beside the mean of the time constants.
 AXES: Mapping[str, dict[str, Any]] = {
     "mean": {},
@@ -44,6 +45,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "distance": ("hops", "inverse_weight"),
     "timescales": TIMESCALES,
     "time_axes": tuple(AXES),
+    "refit": REFITS,
     "treatment": (None, "none", "variance", "shift", "tuned"),
 }
 
@@ -109,6 +111,11 @@ class LNP:
         hold the past of an input that reaches every neuron better than a denser graph does.
     treatment : {'none', 'variance', 'shift', 'tuned'}, optional
         How the mask is paid back, in place of what the mode says.
+    refit : {'off', 'weights', 'select'}
+        For fidelity to the dense network, in place of gains, shift and Steps III and IV: fit the
+        weights of the final mask, or choose the inputs of the neurons kept as well, such that the
+        dense traces are reproduced (:func:`~analysis.pruning.refit.refit`). For a readout that is
+        trained anew it gains nothing.
     dt : str
         Time step.
 
@@ -149,6 +156,7 @@ class LNP:
     noise_duration: str = "3 s"
     connected: float | None = None
     treatment: Treatment | None = None
+    refit: Literal["off", "weights", "select"] = "off"
     dt: str = "1 ms"
 
     def __post_init__(self) -> None:
@@ -178,9 +186,16 @@ class LNP:
         return self.mode == "tuned" if self.times_weight is None else self.times_weight
 
     @property
+    def added(self) -> float:
+        """Share of the budget that Step III adds; refitted weights need synapses that existed."""
+        return self.add if self.refit == "off" else 0.0
+
+    @property
     def time_search(self) -> TimescaleSearch | None:
         """Step IV, or None where it is left out."""
-        objective = self.timescales or ("exponents" if self.mode == "tuned" else "off")
+        objective = self.timescales
+        if objective is None:
+            objective = "exponents" if self.mode == "tuned" and self.refit == "off" else "off"
         if objective == "off":
             return None
         return TimescaleSearch(

@@ -138,7 +138,7 @@ class Selection:
         self, k: int, raw: HRSNN, scores: np.ndarray, matrix: np.ndarray, m_k: int
     ) -> tuple[HRSNN, np.ndarray]:
         """Step I: draw the mask, less what Step III will add."""
-        n_add = round(self.settings.add * m_k) if m_k < raw.n_synapses else 0
+        n_add = round(self.settings.added * m_k) if m_k < raw.n_synapses else 0
         count = m_k - n_add
         p = keep_probabilities(scores, count)
         spread = float(p.std() / p.mean()) if p.size else 0.0

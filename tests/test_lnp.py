@@ -548,3 +548,66 @@ def test_other_exponents_of_neurons_are_an_option_and_are_reported(definition):
     assert usual.steps[0].diagnostics["definition"] == "conditional"
     with pytest.raises(ParameterError, match="exponents"):
         prune(net, "lnp_calibrated", exponents="leading", **settings)
+
+
+@pytest.mark.parametrize("how", ["weights", "select"])
+def test_refit_takes_the_place_of_gains_shift_and_new_edges(how, net, monkeypatch):
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def fake(name: str) -> Any:
+        def call(dense: HRSNN, what: Any, **given: Any) -> tuple[HRSNN, dict[str, Any]]:
+            seen.append((name, given))
+            assert dense is net
+            if name == "weights":
+                return what, {"fitted": 1}
+            return net.keep_neurons(given["neurons"]).keep_edges(range(what)), {"fitted": 2}
+
+        return call
+
+    monkeypatch.setattr(iteration, "refit_weights", fake("weights"))
+    monkeypatch.setattr(iteration, "refit", fake("select"))
+    result = lnp(net, mode="tuned", refit=how, neurons=0.8, n_iter=2, timescales=None)
+    assert [name for name, _ in seen] == [how], "once, at the end"
+    assert seen[0][1]["seed"] == 0 and (result.net.n, result.net.n_synapses) == (48, 144)
+    names = [s.name for s in result.steps]
+    assert names[-1] == "refit" and names.count("compensate") == 1
+    assert "rewire" not in names and "timescales" not in names
+    if how == "weights":
+        assert kept_in(net, result.net).sum() == 144, "old pairs only"
+
+
+def test_tuned_ends_with_step_four_and_the_others_do_not(net):
+    settings = {"trials": 3, "n_iter": 1, "noise_duration": SHORT}
+    for mode in MODES:
+        search = LNP(mode=mode, **settings).time_search
+        assert (search is not None) == (mode == "tuned")
+        assert LNP(mode=mode, timescales="off").time_search is None
+        asked = LNP(mode=mode, timescales="capacity", time_axes="all").time_search
+        assert asked is not None and asked.objective == "capacity" and asked.gain != (1.0, 1.0)
+    result = lnp(net, mode="tuned", timescales=None, trials=3)
+    before = lnp(net, mode="tuned").net
+    told = result.diagnostics("timescales")
+    assert told["trials"] == 3 and told["spread"] == told["gain"] == 1.0
+    assert result.net.tau_m == pytest.approx(told["scale"] * before.tau_m, rel=1e-9)
+    assert np.array_equal(result.net.w, before.w)
+
+
+@pytest.mark.parametrize("score", ["lyapunov", "weights", "random"])
+def test_step_one_can_be_left_out(score, net):
+    result = lnp(net, mode="tuned", synapse_score=score, times_weight=False, add=0.0)
+    assert result.net.n_synapses == 144
+    spread = result.diagnostics("synapses")["cv_p"]
+    assert (spread == 0.0) == (score == "random")
+    # The weights differ more from each other than what L alone makes of them.
+    assert score != "weights" or spread > 0.3
+
+
+def test_sharpness_keeps_what_matters_more_surely(net):
+    share = [
+        float(np.sum(lnp(net, mode="calibrated", treatment="none", add=0.0, times_weight=True,
+                         sharpness=s).net.w ** 2))
+        for s in (0.0, 1.0, 4.0)
+    ]  # fmt: skip
+    assert share[0] < share[1] < share[2]
+    with pytest.raises(ParameterError, match="sharpness"):
+        LNP(sharpness=9.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ def crossings(net: HRSNN, trajectory: Trajectory) -> Crossings:
     Notes
     -----
     The exact propagator is run backwards from the end of the step and v = threshold found by
-    bisection. In ``lif_delta`` a kick that lifts v over the threshold counts as spread over one
+    Newton's method inside a bracket. In ``lif_delta`` a kick that lifts v over the threshold counts as spread over one
     step: it puts the crossing at the start of the step, with slope kick/dt.
     """
     k = trajectory.i
@@ -55,23 +56,20 @@ def crossings(net: HRSNN, trajectory: Trajectory) -> Crossings:
     a_end = state.get("a", np.zeros(k.size))
     tau_a = net.params["tau_a"][k] if "tau_a" in net.params else np.ones(k.size)
 
-    def excess(back: np.ndarray) -> np.ndarray:
-        s = s_end * np.exp(back / tau_s)
+    def excess(back: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance above threshold that long before the end of the step, and its derivative."""
+        s, a = s_end * np.exp(back / tau_s), a_end * np.exp(back / tau_a)
         v = drive + (state["v"] - drive - s * coupling(back, tau, tau_s)) * np.exp(back / tau)
-        return v - net.v_th[k] - a_end * np.exp(back / tau_a)
+        return v - net.v_th[k] - a, (v - drive - s) / tau - a / tau_a
 
-    low, high = np.zeros(k.size), np.full(k.size, dt)
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        above = excess(middle) > 0
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    delay = 0.5 * (low + high)
+    end = np.full(k.size, dt)
+    over = excess(end)[0]
+    delay = _root(excess, end, over > 0)
     s = s_end * np.exp(delay / tau_s)
     a = a_end * np.exp(delay / tau_a)
     f = (drive + s - net.v_th[k] - a) / tau
     slope = f + a / tau_a
     if net.model == "lif_delta":
-        over = excess(np.full(k.size, dt))
         # Above threshold before the step began, by more than rounding.
         kicked = np.flatnonzero(over > 1e-9 * (net.v_th[k] - net.v_reset[k]))
         if kicked.size:
@@ -79,6 +77,31 @@ def crossings(net: HRSNN, trajectory: Trajectory) -> Crossings:
             f[kicked] = slope[kicked] = kick / dt
     tiny = 1e-12 / tau  # a grazing crossing: its logarithm shall stay finite
     return Crossings(delay, f, np.where(np.abs(slope) < tiny, tiny, slope))
+
+
+def _root(
+    excess: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], end: np.ndarray, no: np.ndarray
+) -> np.ndarray:
+    """Where a function falls through 0 between 0 and ``end``; ``end`` where it does not (``no``).
+
+    Newton's method, with a bisection wherever it would leave the bracket.
+    """
+    low, high = np.where(no, end, 0.0), end.copy()
+    x = 0.5 * (low + high)
+    close = 1e-12 * end
+    for _ in range(40):
+        value, slope = excess(x)
+        above = value > 0
+        low, high = np.where(above & ~no, x, low), np.where(above | no, high, x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = x - value / slope
+        # Rounding may put a root that is found just outside; what is undefined is outside.
+        inside = (new >= low - close) & (new <= high + close)
+        new = np.where(inside, np.clip(new, 0.0, end), 0.5 * (low + high))
+        done, x = bool((np.abs(new - x) <= close).all()), new
+        if done:
+            break
+    return x
 
 
 def _kicks(net: HRSNN, trajectory: Trajectory, spikes: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from brian2 import prefs
 from models_eq import use_device
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("lyapunov.md", "moore_chaudhuri.md")
+PAGES = ("lyapunov.md", "moore_chaudhuri.md", "pruning.md")
 BLOCKS = [
     (page, k, block)
     for page in PAGES
@@ -30,7 +30,14 @@ def test_a_code_block_runs(page, k, block, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() or "plots." in block
 
 
-@pytest.mark.parametrize("page", PAGES)
+PICTURED = sorted(p.name for p in DOCS.glob("*.md") if "{figure}" in p.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PICTURED)
 def test_every_figure_of_a_page_is_there(page):
     named = re.findall(r"\{figure\} (\S+)", (DOCS / page).read_text(encoding="utf-8"))
     assert named and all((DOCS / name).is_file() for name in named)
+
+
+def test_the_pages_with_figures_are_looked_at():
+    assert {"lyapunov.md", "moore_chaudhuri.md", "pruning_study.md"} <= set(PICTURED)

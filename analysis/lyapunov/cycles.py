@@ -43,8 +43,9 @@ def crossings(net: HRSNN, trajectory: Trajectory) -> Crossings:
     Notes
     -----
     The exact propagator is run backwards from the end of the step and v = threshold found by
-    Newton's method inside a bracket. In ``lif_delta`` a kick that lifts v over the threshold counts as spread over one
-    step: it puts the crossing at the start of the step, with slope kick/dt.
+    Newton's method inside a bracket. In ``lif_delta`` a kick that lifts v over the threshold
+    counts as spread over one step: it puts the crossing at the start of the step, with slope
+    kick/dt.
     """
     k = trajectory.i
     state, dt = trajectory.at_spike, trajectory.dt

@@ -12,6 +12,11 @@ from analysis.pruning.compensate import (
     slow_rates,
     variance_gains,
 )
+from analysis.pruning.linear_networks import (
+    noise_probabilities,
+    prune_linear,
+    spectral_distance,
+)
 from analysis.pruning.linear_response import (
     calibrated_scale,
     covariance,
@@ -21,6 +26,7 @@ from analysis.pruning.linear_response import (
     system_matrix,
 )
 from analysis.pruning.neurons import betweenness, leverage, select_neurons
+from analysis.pruning.refit import refit, refit_weights
 from analysis.pruning.result import PruneResult, PruneStep
 from analysis.pruning.rewiring import delocalise, inverse_participation_ratio
 from analysis.pruning.sampling import keep_probabilities, sample_exact
@@ -30,6 +36,7 @@ from analysis.pruning.synapses import (
     literal_weights,
     lyapunov_matrix,
 )
+from analysis.pruning.timescales import TimescaleSearch, apply_timescales
 
 __all__ = [
     "BASELINES",
@@ -37,7 +44,9 @@ __all__ = [
     "Compensation",
     "PruneResult",
     "PruneStep",
+    "TimescaleSearch",
     "apply_gains",
+    "apply_timescales",
     "balanced_mask",
     "betweenness",
     "calibrated_scale",
@@ -53,12 +62,17 @@ __all__ = [
     "literal_weights",
     "lyapunov_matrix",
     "mean_shift",
+    "noise_probabilities",
     "noise_rates",
     "prune_baseline",
+    "prune_linear",
+    "refit",
+    "refit_weights",
     "sample_exact",
     "select_neurons",
     "slow_rates",
     "spectral_abscissa",
+    "spectral_distance",
     "system_matrix",
     "variance_gains",
 ]

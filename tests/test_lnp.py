@@ -30,6 +30,7 @@ from models_eq.hrsnn import HRSNN, PER_NEURON
 from models_eq.simulate import simulate
 from models_eq.spec import HRSNNSpec, sample_hrsnn
 from models_eq.stimulus import noise_stimulus
+from models_eq.structure import heavy_tailed
 from models_eq.topology import Clustered, FixedInDegree
 
 N, M = 60, 720
@@ -611,3 +612,18 @@ def test_sharpness_keeps_what_matters_more_surely(net):
     assert share[0] < share[1] < share[2]
     with pytest.raises(ParameterError, match="sharpness"):
         LNP(sharpness=9.0)
+
+
+def test_weights_count_where_they_are_uneven(net):
+    heavy = heavy_tailed(net, sigma=1.5, seed=1)
+    for given, dense, expected in (
+        ({}, net, False), ({}, heavy, True), ({"times_weight": True}, net, True),
+        ({"times_weight": False}, heavy, False), ({"mode": "calibrated"}, heavy, False),
+        ({}, net.keep_edges([]), False),
+    ):  # fmt: skip
+        assert LNP(**given).weighs(dense) is expected
+    result = lnp(heavy, mode="tuned", add=0.0)
+    assert result.diagnostics("synapses")["times_weight"] is True
+    plain = lnp(heavy, mode="tuned", add=0.0, times_weight=False)
+    share = [np.sum(heavy.w[kept_in(heavy, one.net)] ** 2) for one in (result, plain)]
+    assert share[0] > 1.5 * share[1], "more of what drives the neurons is kept"

@@ -39,10 +39,12 @@ Cells = list[tuple[str, float, float]]
 STEPS = (
     "LNP, no Step I", "LNP, no Step III", "LNP, no Step IV", "LNP, Step IV by capacity",
     "LNP, Step IV over all axes", "LNP, Step IV by rate", "LNP, one iteration", "LNP, sharpness 2",
+    "LNP, refit",
     "LNP, weights for L", "LNP, endpoints", "LNP, perturbed exponents", "LNP, weighted exponents",
     "random_matched, no Step IV", "activity, no Step IV",
 )  # fmt: skip
-STRUCTURED = ("heavy_tailed", "low_rank", "stdp", "clustered")
+BUDGETS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.0025)
+STRUCTURED = ("heavy_tailed", "stdp", "clustered", "low_rank")
 HALF = ("LNP, Step II random", "LNP, Step II rate", "LNP, Step II leverage")
 
 
@@ -89,12 +91,12 @@ def _portions(part: str, family: str, n: int, cells: Cells, size: int = 8) -> li
 def iid400() -> list[Job]:
     """The reference regime: every method, from half of the synapses to one in four hundred."""
     cells = [(name, 1.0, 1.0) for name in CONTROLS]
-    cells += _grid(("LNP", "random_matched"), (0.1, 0.05, 0.02, 0.01, 0.005, 0.0025))
+    cells += _grid(("LNP", "random_matched", "LNP, L times |w|"), BUDGETS)
     cells += _grid(("activity",), (0.1, 0.02, 0.005))
     cells += _grid(("magnitude", "noise"), (0.02, 0.01))
     cells += _grid(
-        ("fresh", "sparse", "random", "LNP, L alone", "activity_trained", "LNP calibrated",
-         "LNP literal", "random, variance gain", "random, no gain", "activity, variance gain",
+        ("fresh", "sparse", "random", "activity_trained", "LNP calibrated", "LNP literal",
+         "random, variance gain", "random, no gain", "activity, variance gain",
          "activity, no gain"),
         (0.02,),
     )  # fmt: skip
@@ -103,11 +105,10 @@ def iid400() -> list[Job]:
 
 def iid1000() -> list[Job]:
     """The same at 1000 neurons, where fewer synapses suffice; and with half of the neurons."""
-    cells: Cells = [("dense", 1.0, 1.0), ("no recurrence", 1.0, 1.0)]
+    cells: Cells = [("dense", 1.0, 1.0)]
     cells += _grid(("LNP", "random_matched"), (0.01, 0.005, 0.0025))
-    cells += [("activity", 0.01, 1.0)]
     cells += _grid(("LNP", "activity"), (0.01,), (0.5,))
-    return _portions("iid1000", "iid", 1000, cells, size=6)
+    return _portions("iid1000", "iid", 1000, cells, size=5)
 
 
 def families() -> list[Job]:
@@ -115,8 +116,7 @@ def families() -> list[Job]:
     cells: Cells = [("dense", 1.0, 1.0)]
     cells += [("random_matched", s, 1.0) for s in (0.02, 0.01, 0.005)]
     cells += [("LNP", s, 1.0) for s in (0.01, 0.005)]
-    cells += [("magnitude", 0.01, 1.0)]
-    parts = [_portions("families", family, 400, cells, size=7) for family in STRUCTURED]
+    parts = [_portions("families", family, 400, cells, size=6) for family in STRUCTURED]
     return [job for jobs in zip(*parts, strict=True) for job in jobs]
 
 

@@ -90,7 +90,8 @@ VARIANTS = {
     one.name: one
     for one in (
         LNP_DEFAULT,
-        _lnp("LNP, L alone", times_weight=False, sharpness=1.0),
+        _lnp("LNP, L alone", times_weight=False),
+        _lnp("LNP, L times |w|", times_weight=True),
         _lnp("LNP, weights for L", synapse_score="weights"),
         _lnp("LNP, endpoints", over="endpoints"),
         MATCHED,
@@ -117,6 +118,7 @@ VARIANTS = {
         _lnp("LNP, Step IV over all axes", time_axes="all"),
         _lnp("LNP, Step IV by rate", timescales="rate"),
         _lnp("LNP, one iteration", n_iter=1),
+        _lnp("LNP, refit", refit="select"),
         _lnp("LNP, sharpness 2", sharpness=2.0),
         _lnp("LNP, perturbed exponents", exponents="perturbed"),
         _lnp("LNP, weighted exponents", exponents="weighted"),

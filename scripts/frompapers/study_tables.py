@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from analysis.comparison import PairedRatio, error_at, paired_ratio
 from analysis.metrics import mean_and_stderr
@@ -295,6 +296,9 @@ def write_all(folder: Path, docs: Path) -> None:
     if fewer:
         found["neurons"] = fewer
         page += ["## Fewer neurons: 400 neurons, 2 % of the synapses", markdown(fewer)]
+    text, found["predictors"] = _predictors([row for row in main if row["part"] == "iid400"])
+    if text:
+        page += ["## What ranks pruned networks, 400 neurons", text]
     if special["digits"]:
         text, found["digits"] = _digits(special["digits"])
         page += ["## All digits by five-fold cross-validation", text]
@@ -367,3 +371,22 @@ def _fidelity(rows: Sequence[Row]) -> tuple[str, list[Row]]:
         "dense | seeds |\n|---|---:|---:|---:|---:|---:|\n"
     )
     return head + "\n".join(lines), found
+
+
+def _predictors(rows: Sequence[Row]) -> tuple[str, list[Row]]:
+    """Rank correlation of what can be measured without a task with the error, seed by seed."""
+    lines, found = [], []
+    for name in ("capacity", "mean_abs_exponent", "mean_exponent", "rate", "sops"):
+        values = []
+        for seed in sorted({row["seed"] for row in rows}):
+            mine = [r for r in rows if r["seed"] == seed and r["capacity"] is not None]
+            mine = [r for r in mine if r["synapses"] < 1.0]
+            if len(mine) > 3:
+                found_here = spearmanr([r[name] for r in mine], [error(r) for r in mine])
+                values.append(float(found_here.statistic))
+        if len(values) > 1:
+            mean, stderr = mean_and_stderr(values)
+            found.append({"measure": name, "spearman": [_short(mean), _short(stderr)]})
+            lines.append(f"| {name.replace('_', ' ')} | {mean:+.2f} ± {stderr:.2f} |")
+    head = "| measure | Spearman correlation with the error |\n|---|---:|\n"
+    return (head + "\n".join(lines) if lines else ""), found

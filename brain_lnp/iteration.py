@@ -33,7 +33,7 @@ class PruningRun(Selection):
     """State of one pruning run: the raw network (weights as drawn) and its compensated twin."""
 
     def __init__(self, settings: LNP, dense: HRSNN, seed: int) -> None:
-        super().__init__(settings, seed, settings.weighs(dense))
+        super().__init__(settings, seed)
         self.dense = dense
         self.raw = self.paid = dense
         self._found: tuple[NodeExponents | None, np.ndarray] | None = None

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from analysis.lyapunov.nodes import DEFINITIONS
 from analysis.pruning.compensate import Treatment
 from analysis.pruning.result import PruneResult, budget
@@ -28,7 +26,6 @@ Progress = Callable[[str, int, int], None]
 LNP_METHODS = {"lnp": "tuned", "lnp_calibrated": "calibrated", "lnp_literal": "literal"}
 SYNAPSE_SCORES = ("lyapunov", "weights", "random")
 TIMESCALES = (None, "off", *OBJECTIVES)
-UNEVEN = 0.9  # coefficient of variation of |w| from which on weights count in Step I
 REFITS = ("off", "weights", "select")
 # What Step IV searches beside the mean of the time constants.
 AXES: Mapping[str, dict[str, Any]] = {
@@ -84,10 +81,8 @@ class LNP:
     over : {'closed', 'endpoints'}
         Neighbourhood of the harmonic mean in the Lyapunov matrix.
     times_weight : bool, optional
-        Whether the Lyapunov matrix is multiplied by |w|. By default in mode ``tuned`` where the
-        weights of the dense network are uneven: where those of a sign have a coefficient of
-        variation above 0.9. L alone is blind to weights, and wastes the budget on weak ones
-        there; where weights are drawn alike it makes no difference which are kept.
+        Whether the Lyapunov matrix is multiplied by |w|. By default in mode ``tuned`` only: L
+        alone is blind to weights, and where these are uneven that wastes the budget.
     sharpness : float
         Exponent of the scores: keeping probabilities are min(1, rho s^sharpness). 1 is the papers';
         above it, the synapses that matter most are kept more surely.
@@ -185,11 +180,10 @@ class LNP:
         for name in ("noise_duration", "dt"):
             positive_seconds(getattr(self, name), name)
 
-    def weighs(self, net: HRSNN) -> bool:
-        """Whether the Lyapunov matrix of a dense network is multiplied by |w|."""
-        if self.times_weight is not None:
-            return self.times_weight
-        return self.mode == "tuned" and _unevenness(net) > UNEVEN
+    @property
+    def weighted(self) -> bool:
+        """Whether the Lyapunov matrix is multiplied by |w|."""
+        return self.mode == "tuned" if self.times_weight is None else self.times_weight
 
     @property
     def added(self) -> float:
@@ -293,16 +287,6 @@ class LNP:
         paid = run.paid
         net = paid.note(step=name, seed=run.seed, synapses=paid.n_synapses, neurons=paid.n)
         return PruneResult(net, name, run.seed, tuple(run.steps), why)
-
-
-def _unevenness(net: HRSNN) -> float:
-    """Larger of the coefficients of variation of the weights of the two signs."""
-    found = 0.0
-    for sign in (1, -1):
-        w = np.abs(net.w[net.w * sign > 0])
-        if w.size:
-            found = max(found, float(w.std() / w.mean()))
-    return found
 
 
 def _schedule(net: HRSNN, target: int, size: int, n_iter: int) -> list[tuple[int, int]]:

@@ -55,14 +55,12 @@ class Selection:
     ----------
     settings : LNP
     seed : int
-    weighted : bool
-        Whether the Lyapunov matrix is multiplied by |w|.
     steps : list of PruneStep
         In order.
     """
 
-    def __init__(self, settings: LNP, seed: int, weighted: bool) -> None:
-        self.settings, self.seed, self.weighted = settings, seed, weighted
+    def __init__(self, settings: LNP, seed: int) -> None:
+        self.settings, self.seed = settings, seed
         self.steps: list[PruneStep] = []
 
     def rng(self, k: int, part: int) -> np.random.Generator:
@@ -85,7 +83,7 @@ class Selection:
             over=settings.over,
             floor=1e-6 if literal else 0.5,
             mode="zero" if literal else "raise",
-            times_weight=self.weighted,
+            times_weight=settings.weighted,
         )
         if settings.synapse_score == "lyapunov":
             scores, linear = self._noise_scores(net, matrix)
@@ -150,9 +148,7 @@ class Selection:
         else:
             mask = sample_exact(p, rng)
         kept = raw.keep_edges(mask)
-        found: dict[str, Any] = {
-            "cv_p": spread, "equals_random": spread < 0.1, "times_weight": self.weighted
-        }  # fmt: skip
+        found: dict[str, Any] = {"cv_p": spread, "equals_random": spread < 0.1}
         if self.settings.mode == "literal":
             kept = kept.replace(w=literal_weights(raw, mask, p))
             before = coupling_matrix(raw, matrix)

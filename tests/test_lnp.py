@@ -614,16 +614,11 @@ def test_sharpness_keeps_what_matters_more_surely(net):
         LNP(sharpness=9.0)
 
 
-def test_weights_count_where_they_are_uneven(net):
+def test_weights_count_in_mode_tuned(net):
+    assert [LNP(mode=mode).weighted for mode in MODES] == [True, False, False]
+    assert LNP(mode="calibrated", times_weight=True).weighted
     heavy = heavy_tailed(net, sigma=1.5, seed=1)
-    for given, dense, expected in (
-        ({}, net, False), ({}, heavy, True), ({"times_weight": True}, net, True),
-        ({"times_weight": False}, heavy, False), ({"mode": "calibrated"}, heavy, False),
-        ({}, net.keep_edges([]), False),
-    ):  # fmt: skip
-        assert LNP(**given).weighs(dense) is expected
     result = lnp(heavy, mode="tuned", add=0.0)
-    assert result.diagnostics("synapses")["times_weight"] is True
     plain = lnp(heavy, mode="tuned", add=0.0, times_weight=False)
     share = [np.sum(heavy.w[kept_in(heavy, one.net)] ** 2) for one in (result, plain)]
     assert share[0] > 1.5 * share[1], "more of what drives the neurons is kept"

@@ -43,7 +43,6 @@ STEPS = (
     "LNP, weights for L", "LNP, endpoints", "LNP, perturbed exponents", "LNP, weighted exponents",
     "random_matched, no Step IV", "activity, no Step IV",
 )  # fmt: skip
-BUDGETS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.0025)
 STRUCTURED = ("heavy_tailed", "stdp", "clustered", "low_rank")
 HALF = ("LNP, Step II random", "LNP, Step II rate", "LNP, Step II leverage")
 
@@ -91,12 +90,12 @@ def _portions(part: str, family: str, n: int, cells: Cells, size: int = 8) -> li
 def iid400() -> list[Job]:
     """The reference regime: every method, from half of the synapses to one in four hundred."""
     cells = [(name, 1.0, 1.0) for name in CONTROLS]
-    cells += _grid(("LNP", "random_matched", "LNP, L times |w|"), BUDGETS)
+    cells += _grid(("LNP", "random_matched"), (0.1, 0.05, 0.02, 0.01, 0.005, 0.0025))
     cells += _grid(("activity",), (0.1, 0.02, 0.005))
     cells += _grid(("magnitude", "noise"), (0.02, 0.01))
     cells += _grid(
-        ("fresh", "sparse", "random", "activity_trained", "LNP calibrated", "LNP literal",
-         "random, variance gain", "random, no gain", "activity, variance gain",
+        ("fresh", "sparse", "random", "LNP, L alone", "activity_trained", "LNP calibrated",
+         "LNP literal", "random, variance gain", "random, no gain", "activity, variance gain",
          "activity, no gain"),
         (0.02,),
     )  # fmt: skip

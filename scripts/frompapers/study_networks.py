@@ -91,7 +91,6 @@ VARIANTS = {
     for one in (
         LNP_DEFAULT,
         _lnp("LNP, L alone", times_weight=False),
-        _lnp("LNP, L times |w|", times_weight=True),
         _lnp("LNP, weights for L", synapse_score="weights"),
         _lnp("LNP, endpoints", over="endpoints"),
         MATCHED,

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.lyapunov.nodes import NodeExponents
 from analysis.pruning.balance import balanced_mask
 from analysis.pruning.linear_response import (
+    calibrated_covariance,
     calibrated_scale,
     covariance,
     hurwitz_scale,
@@ -103,8 +104,7 @@ class Selection:
             scale = _literal_scale(net, coupling, linear)
             c, scale = _edge_covariance(net, coupling, scale)
         else:
-            scale = float(calibrated_scale(net.tau_m, coupling))
-            c = covariance(system_matrix(net.tau_m, coupling, scale), 2.0 / net.tau_m)
+            c, scale = calibrated_covariance(net.tau_m, coupling)
         linear["scale"] = scale
         scores = np.maximum(keeping_scores(net, entries, c), 0.0)
         if self.settings.sharpness != 1.0:
@@ -128,9 +128,7 @@ class Selection:
         elif score_name == "random":
             value = random_scores(graph, rng)
         else:
-            w = coupling_matrix(graph, graph.w)
-            scale = calibrated_scale(graph.tau_m, w)
-            c = covariance(system_matrix(graph.tau_m, w, scale), 2.0 / graph.tau_m)
+            c, _ = calibrated_covariance(graph.tau_m, coupling_matrix(graph, graph.w))
             value = leverage(c, n_k)
         return select_neurons(value, n_k, rng, dead=unreachable(graph) | (rate == 0))
 

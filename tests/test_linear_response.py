@@ -7,6 +7,7 @@ import pytest
 from scipy import linalg, sparse
 
 from analysis.pruning.linear_response import (
+    calibrated_covariance,
     calibrated_scale,
     covariance,
     hurwitz_scale,
@@ -165,3 +166,27 @@ def test_wrong_input_is_named():
     with pytest.raises(ParameterError, match="q"):
         covariance(-np.eye(2), [1.0, 1.0, 1.0])
     assert covariance(-np.eye(2), [0.0, 0.0]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_chains_that_amplify_beyond_all_digits_take_a_smaller_scale():
+    # A chain of 40 strong couplings, and one weak cycle that alone bounds the stable scale.
+    n, tau = 43, 0.02
+    l = np.zeros((n, n))  # noqa: E741
+    for k in range(40):
+        l[k + 1, k] = 100.0
+    l[41, 42] = l[42, 41] = 1.0
+    scale = calibrated_scale(tau, l)
+    assert scale == pytest.approx(0.8 * 50.0)
+    with pytest.raises(ConvergenceError):
+        covariance(system_matrix(tau, l, scale), np.full(n, 2 / tau))
+    c, smaller = calibrated_covariance(tau, l)
+    assert 0 < smaller < scale and np.log2(scale / smaller) == pytest.approx(
+        round(np.log2(scale / smaller))
+    )
+    a = system_matrix(tau, l, smaller).toarray()
+    residual = a @ c + c @ a.T + 2 / tau * np.eye(n)
+    assert np.linalg.norm(residual) < 1e-7 * np.linalg.norm(2 / tau * np.eye(n))
+    # Where nothing is amplified it is the plain covariance at the calibrated scale.
+    mild = np.where(l > 1, 20.0, l)
+    c, same = calibrated_covariance(tau, np.where(mild == 1.0, 30.0, mild))
+    assert same == calibrated_scale(tau, np.where(mild == 1.0, 30.0, mild))

@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.pruning.balance import balanced_mask
 from analysis.pruning.compensate import Compensation, Treatment
-from analysis.pruning.linear_response import calibrated_scale, covariance, system_matrix
+from analysis.pruning.linear_response import calibrated_covariance
 from analysis.pruning.neurons import select_neurons, unreachable
 from analysis.pruning.result import PruneResult, PruneStep, budget
 from analysis.pruning.sampling import keep_probabilities, sample_exact
@@ -153,8 +153,7 @@ def _noise(request: Request) -> tuple[HRSNN, dict[str, Any]]:
     """Noise pruning of Moore & Chaudhuri 2020: keeping probabilities with w in place of L."""
     net = _fewer_neurons(request)
     w = coupling_matrix(net, net.w)
-    scale = calibrated_scale(net.tau_m, w)
-    noise = covariance(system_matrix(net.tau_m, w, scale), 2.0 / net.tau_m)
+    noise, scale = calibrated_covariance(net.tau_m, w)
     scores = keeping_scores(net, net.w, noise)
     p = keep_probabilities(scores, request.synapses)
     spread = float(p.std() / p.mean()) if p.size and p.mean() > 0 else 0.0

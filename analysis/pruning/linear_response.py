@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +21,7 @@ from analysis.pruning.stability import (
 from models_eq.errors import ConvergenceError, ParameterError
 
 __all__ = [
+    "calibrated_covariance",
     "calibrated_scale",
     "covariance",
     "hurwitz_scale",
@@ -122,6 +125,45 @@ def covariance(
     return c
 
 
+def calibrated_covariance(tau: Any, coupling: Any) -> tuple[np.ndarray, float]:
+    """Covariance of the linear network at the calibrated scale, driven by noise of Q = 2 D.
+
+    Parameters
+    ----------
+    tau : array_like, scalar or shape (n,), s
+    coupling : array_like or sparse array, shape (n, n), 1/s
+        L in (post, pre) order.
+
+    Returns
+    -------
+    covariance : ndarray, shape (n, n)
+    scale : float
+        The s that it belongs to.
+
+    Raises
+    ------
+    ConvergenceError
+        If no scale down to a millionth of the calibrated one has a covariance.
+
+    Notes
+    -----
+    Where few weak cycles bound the stable scale, long feed-forward chains of strong couplings
+    amplify the noise by so many orders of magnitude that no solver gets a covariance with any
+    digit right. Then s is halved until there is one.
+    """
+    scale = float(calibrated_scale(tau, coupling))
+    noise = np.broadcast_to(2.0 / np.asarray(tau, dtype=float), (np.shape(coupling)[0],))
+    for halving in range(21):
+        s = scale * 0.5**halving
+        with suppress(ConvergenceError):
+            return covariance(system_matrix(tau, coupling, s), noise), s
+    raise ConvergenceError(
+        "covariance",
+        "a linear model whose covariance can be computed",
+        f"none at scales from {scale:.3g} down to {s:.3g}",
+    )
+
+
 def _smith(
     system: sparse.csr_array, noise: np.ndarray, abscissa: float, max_iter: int
 ) -> np.ndarray:
@@ -129,7 +171,10 @@ def _smith(
     # For a real spectrum in [-b, -a] the shift sqrt(a b) contracts fastest.
     fastest = float(np.abs(system).sum(axis=1).max())
     shift = math.sqrt(-abscissa * max(fastest, -abscissa))
-    inverse = linalg.inv(system.toarray() - shift * np.eye(n), overwrite_a=True)
+    with warnings.catch_warnings():
+        # What matters of the condition is the residual, which is looked at in the end.
+        warnings.simplefilter("ignore", linalg.LinAlgWarning)
+        inverse = linalg.inv(system.toarray() - shift * np.eye(n), overwrite_a=True)
     weighted = inverse * noise if noise.ndim == 1 else inverse @ noise
     c = 2 * shift * (weighted @ inverse.T)
     f = inverse

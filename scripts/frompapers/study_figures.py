@@ -25,7 +25,11 @@ MARKERS = dict(zip(COLOURS, "osD^vP*", strict=True))
 def curves_figure(panels: Sequence[tuple[str, Curves]], path: Path) -> None:
     """Error relative to dense against synaptic operations, one panel a network size."""
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.6 * len(panels), 3.9), sharey=True, layout="constrained"
+        1,
+        len(panels),
+        figsize=(max(5.6, 4.6 * len(panels)), 4.2),
+        sharey=True,
+        layout="constrained",
     )
     for ax, (title, curves) in zip(np.atleast_1d(axes), panels, strict=True):
         dense = curves.rows["dense", 1.0, 1.0]
@@ -50,7 +54,10 @@ def curves_figure(panels: Sequence[tuple[str, Curves]], path: Path) -> None:
         ax.axhline(1, color="k", lw=0.6)
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("error relative to dense (Q)")
-    first.legend(fontsize=8, frameon=False, ncols=2)
+    handles, labels = first.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, fontsize=8, frameon=False, ncols=5, loc="outside upper center"
+    )  # fmt: skip
     _save(figure, path)
 
 

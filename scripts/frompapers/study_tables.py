@@ -106,7 +106,7 @@ class Curves:
         def value(seed: int, row: Row) -> float | None:
             points = [self.rows[other, s, k].get(seed) for s in budgets]
             there = [one for one in points if one is not None and one["sops"] > 0]
-            if not there:
+            if not there or row["sops"] <= 0:
                 return None
             costs = np.array([one["sops"] for one in there])
             errors = np.array([error(one) for one in there])
@@ -160,7 +160,11 @@ class Curves:
 
     def table(self) -> list[Row]:
         """All lines."""
-        return [self.line(key) for key in self.rows]
+        names = list(dict.fromkeys(key[0] for key in self.rows))
+        first = ["dense", "LNP", "random_matched"]
+        order = {name: k for k, name in enumerate(dict.fromkeys([*first, *names]))}
+        keys = sorted(self.rows, key=lambda key: (-key[2], order[key[0]], -key[1]))
+        return [self.line(key) for key in keys]
 
 
 def as_list(found: PairedRatio) -> list[float]:
@@ -251,7 +255,9 @@ def write_all(folder: Path, docs: Path) -> None:
     main = [row for row in rows if row["part"] in ("iid400", "iid1000", "families")]
     curves = {
         (family, n): Curves(main, family, n)
-        for family, n in dict.fromkeys((row["family"], row["n"]) for row in main)
+        for family in FAMILIES
+        for n in (400, 1000)
+        if any((row["family"], row["n"]) == (family, n) for row in main)
     }
     page = [
         "# Tables of the pruning study",

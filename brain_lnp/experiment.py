@@ -181,8 +181,11 @@ class _Work:
             options: dict[str, Any] = dict(section.options.get(cell.method, {}))
             if cell.method in LNP_METHODS:
                 options.setdefault("n_iter", section.n_iter)
+            kept = str(self.run.checkpoint(cell.key))
             calls.append(
-                delayed(prune_cell)(self.spec, cell, self.experiment.tasks, options, self.device)
+                delayed(prune_cell)(
+                    self.spec, cell, self.experiment.tasks, options, self.device, kept
+                )
             )
         # The slow ones first, so that no process is left alone with one at the end.
         calls.sort(key=lambda call: call[1][1].method not in LNP_METHODS)
@@ -193,8 +196,10 @@ class _Work:
         for cell, net, record in run_calls(calls, self.jobs):
             self.run.save_network(cell.key, net)
             self.run.store(cell.key, record)
+            self.run.drop_checkpoint(cell.key)
             networks[cell] = net
             self.tick(f"pruned {cell.key}")
+        self.run.end_checkpoints()
         return networks
 
     def evaluate_all(self, networks: Mapping[Cell, HRSNN]) -> tuple[list[Record], list[Record]]:

@@ -2,7 +2,8 @@
 
 ``run.json`` (marker and digest), ``config.toml``, ``environment.json``, ``units/*.json`` (one a
 finished unit, so that an interrupted run resumes), ``networks/*.npz``, ``results.json``,
-``results.csv``, and ``run.lock`` while a run is going on. Every file is written atomically.
+``results.csv``, and while a run is going on ``run.lock`` and ``checkpoints`` (of networks that are
+being pruned). Every file is written atomically.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,23 @@ class RunFolder(UnitFolder):
         """Load what ``save_network`` wrote; MissingFileError and FormatError as of ``load``."""
         net: HRSNN = load(self.path / "networks" / f"{slug(key)}.npz", expected=HRSNN)
         return net
+
+    def checkpoint(self, key: str) -> Path:
+        """Where the pruning of ``key`` keeps its state while it goes on."""
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{slug(key)}.npz"
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Remove what :meth:`checkpoint` was for, once the network is saved."""
+        place = self.checkpoint(key)
+        for path in (place, place.with_suffix(".timescales.json")):
+            path.unlink(missing_ok=True)
+
+    def end_checkpoints(self) -> None:
+        """Remove the folder of the checkpoints, once all networks are pruned."""
+        with suppress(OSError):  # not there, or not empty: then it is not ours alone
+            (self.path / "checkpoints").rmdir()
 
     def write_results(
         self, rows: Sequence[Mapping[str, Any]], more: Mapping[str, Any] | None = None

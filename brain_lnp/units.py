@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from brain_lnp import tasks as task_makers
@@ -14,9 +16,11 @@ from brain_lnp.methods import STEP_FOUR, prune
 from brain_lnp.summary import Record
 from brain_lnp.tasks import Task, trivial
 from models_eq.device import use_device
-from models_eq.errors import ParameterError
+from models_eq.errors import FormatError, ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
+
+logger = logging.getLogger("brain_lnp.units")
 
 CONTROLS = ("dense", "none")
 # What activity-based pruning may look at: this many rows or trials of each training part.
@@ -127,8 +131,13 @@ def prune_cell(
     sections: Sequence[TaskSection],
     options: Mapping[str, Any],
     device: str,
+    checkpoint: str | None = None,
 ) -> tuple[Cell, HRSNN, Record]:
-    """Sample and prune the network of a cell; its record says what each step did."""
+    """Sample and prune the network of a cell; its record says what each step did.
+
+    ``checkpoint`` is a file from which an interrupted pruning goes on; one that is damaged, or was
+    left by another version, is removed and the pruning begun anew.
+    """
     with use_device(device):
         net = sample_hrsnn(spec, seed=cell.seed)
         if cell.method in CONTROLS:
@@ -141,15 +150,19 @@ def prune_cell(
                 # all neurons allowed it drops neurons until the synapse budget is met.
                 stimulus = _activity_stimuli([task_of(s, cell.seed) for s in sections], net.n)
                 neurons = None if cell.neurons == 1.0 else cell.neurons
-            result = prune(
-                net,
-                cell.method,
-                synapses=cell.synapses,
-                neurons=neurons,
-                seed=cell.seed,
-                stimulus=stimulus,
-                **options,
-            )
+            given = {
+                "synapses": cell.synapses, "neurons": neurons, "seed": cell.seed,
+                "stimulus": stimulus, "checkpoint": checkpoint, **options,
+            }  # fmt: skip
+            try:
+                result = prune(net, cell.method, **given)
+            except (FormatError, ParameterError) as error:
+                if checkpoint is None or not _spoilt(error):
+                    raise
+                logger.warning("Pruning %r from its beginning: %s", cell.key, error)
+                for path in (Path(checkpoint), Path(checkpoint).with_suffix(".timescales.json")):
+                    path.unlink(missing_ok=True)
+                result = prune(net, cell.method, **given)
     record = {
         "stopped": result.stopped,
         "steps": [
@@ -158,6 +171,11 @@ def prune_cell(
         ],
     }
     return cell, result.net, record
+
+
+def _spoilt(error: FormatError | ParameterError) -> bool:
+    """Whether it is a checkpoint, or the record of Step IV, that cannot be gone on from."""
+    return isinstance(error, FormatError) or error.field in ("checkpoint", "storage")
 
 
 def _activity_stimuli(tasks: Sequence[Task], n: int) -> list[Any]:

@@ -19,6 +19,7 @@ from brain_lnp import units
 from brain_lnp.config import Experiment, parse_experiment
 from brain_lnp.evaluation import evaluate
 from brain_lnp.experiment import ExperimentResult, quick_demo_experiment, run_experiment
+from brain_lnp.iteration import PruningRun
 from brain_lnp.runfolder import RunFolder
 from brain_lnp.summary import summarise
 from brain_lnp.tasks import trivial
@@ -479,3 +480,33 @@ def test_the_quick_demo_is_small() -> None:
     assert quick.network.n <= 200 and quick.experiment.device == "numpy"
     assert {task.name for task in quick.tasks} == {"lorenz63", "digits"}
     assert len(cells(quick)) <= 21
+
+
+@pytest.mark.parametrize("spoil", [False, True])
+def test_a_network_that_was_being_pruned_goes_on_from_its_last_iteration(
+    spoil: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEXT.replace('"dense", "none", "random_gain", "activity", ', "").replace("[3, 5]", "[3]")
+    one = parse_experiment(text.replace("n_iter = 1", "n_iter = 3"))
+    whole = run_experiment(one, tmp_path / "whole", jobs=1)
+    real, done = PruningRun.iterate, []
+    folder = tmp_path / "cut"
+
+    def first(self: PruningRun, k: int, *args: Any, **kwargs: Any) -> Any:
+        if k == 2:
+            raise KeyboardInterrupt
+        return real(self, k, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PruningRun, "iterate", first)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(one, folder, jobs=1)
+    (kept,) = (folder / "checkpoints").glob("*.npz")
+    if spoil:
+        kept.write_bytes(kept.read_bytes()[:100])
+    monkeypatch.setattr(
+        PruningRun, "iterate", lambda self, k, *a, **b: (done.append(k), real(self, k, *a, **b))[1]
+    )
+    again = run_experiment(one, folder, jobs=1)
+    assert done == ([0, 1, 2] if spoil else [2])
+    assert again.rows == whole.rows and not (folder / "checkpoints").exists()

@@ -4,9 +4,9 @@
     python scripts/frompapers/study.py run iid400    # one part
     python scripts/frompapers/study.py tables        # every table and figure, from the results
 
-Parts: coupling, iid400, iid1000, families, steps, neurons, digits, fidelity, exponents. Finished
-units lie under ``--folder`` and are not computed again; a failed one is listed and does not stop
-the rest. ``tables`` writes ``docs/study_tables.md``, ``docs/results/study_*`` and
+Parts: coupling, iid400, iid1000, families, selection, steps, neurons, digits, fidelity, exponents.
+Finished units lie under ``--folder`` and are not computed again; a failed one is listed and does
+not stop the rest. ``tables`` writes ``docs/study_tables.md``, ``docs/results/study_*`` and
 ``docs/figures/study_*.png``.
 """
 
@@ -119,6 +119,13 @@ def families() -> list[Job]:
     return [job for jobs in zip(*parts, strict=True) for job in jobs]
 
 
+def selection() -> list[Job]:
+    """How sharply to select where weights are uneven."""
+    cells = _grid(("LNP, sharpness 2", "LNP, L alone"), (0.01,))
+    parts = [_portions("selection", family, 400, cells) for family in ("heavy_tailed", "stdp")]
+    return [job for jobs in zip(*parts, strict=True) for job in jobs]
+
+
 def steps() -> list[Job]:
     """Each step on and off, each exponent, at 2 % of the synapses."""
     return _portions("steps", "iid", 400, _grid(STEPS, (0.02,)), size=7)
@@ -149,7 +156,7 @@ def exponents() -> list[Job]:
 
 
 PARTS = {one.__name__: one for one in (
-    coupling, iid400, iid1000, families, steps, neurons, digits, fidelity, exponents,
+    coupling, iid400, iid1000, families, selection, steps, neurons, digits, fidelity, exponents,
 )}  # fmt: skip
 
 

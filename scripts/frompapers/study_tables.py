@@ -25,6 +25,7 @@ RAW = (
 MEASURED = ("sops", "rate", "kept_neurons", "kept_synapses", "capacity", "cv_p", "m")
 
 
+MAIN = ("iid400", "iid1000", "families", "selection")
 SPECIAL = ("digits", "fidelity", "exponents")  # parts whose rows are of other kinds
 
 
@@ -252,7 +253,7 @@ def write_all(folder: Path, docs: Path) -> None:
             special[part] = json.loads(where.read_text())
     rows = [row for row in rows if row["part"] not in SPECIAL]
     write_csv(rows, stored)
-    main = [row for row in rows if row["part"] in ("iid400", "iid1000", "families")]
+    main = [row for row in rows if row["part"] in MAIN]
     curves = {
         (family, n): Curves(main, family, n)
         for family in FAMILIES

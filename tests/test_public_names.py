@@ -18,7 +18,7 @@ MODELS_EQ = (
     "LogNormal",
 )  # fmt: skip
 ANALYSIS = ("lyapunov_spectrum", "node_exponents", "LyapunovResult", "LinearReadout")
-BRAIN_LNP = ("LNP", "prune", "evaluate", "tasks", "load", "save")
+BRAIN_LNP = ("LNP", "prune", "prune_model", "evaluate", "tasks", "load", "save")
 RELIED_ON = [
     *(("models_eq", name) for name in MODELS_EQ),
     *(("analysis", name) for name in ANALYSIS),

@@ -59,6 +59,13 @@ def read_csv(path: Path) -> list[Row]:
     return rows
 
 
+def merged(kept: Sequence[Row], fresh: Sequence[Row]) -> list[Row]:
+    """Rows that are kept and new ones, which count where both have the same network."""
+    which = ("part", "family", "n", "seed", "variant", "name", "synapses", "neurons", "coupling")
+    rows = {tuple(row.get(name) for name in which): row for row in (*kept, *fresh)}
+    return sorted(rows.values(), key=lambda row: [str(row.get(name)) for name in which])
+
+
 def write_csv(rows: Sequence[Row], path: Path) -> None:
     """One line a network, five digits."""
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -66,6 +73,8 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
         writer.writerow(RAW)
         for row in rows:
             values = [row.get(name) for name in RAW]
+            # One scale for each cluster: their geometric mean.
+            values = [float(np.exp(np.mean(np.log(v)))) if type(v) is list else v for v in values]
             writer.writerow([f"{v:.5g}" if isinstance(v, float) else v for v in values])
 
 
@@ -242,15 +251,15 @@ def write_all(folder: Path, docs: Path) -> None:
 
     results, figures = docs / "results", docs / "figures"
     stored = results / "study_rows.csv"
-    rows = read_rows(folder) if any(folder.glob("*/units/*.json")) else read_csv(stored)
+    fresh = read_rows(folder)
+    rows = merged(read_csv(stored) if stored.exists() else [], fresh)
     special = {}
     for part in SPECIAL:
-        special[part] = [row for row in rows if row["part"] == part]
         where = results / f"study_{part}.json"
+        kept = json.loads(where.read_text()) if where.exists() else []
+        special[part] = merged(kept, [row for row in fresh if row["part"] == part])
         if special[part]:
             where.write_text(json.dumps(special[part], indent=1) + "\n")
-        elif where.exists():
-            special[part] = json.loads(where.read_text())
     rows = [row for row in rows if row["part"] not in SPECIAL]
     write_csv(rows, stored)
     main = [row for row in rows if row["part"] in MAIN]

@@ -30,6 +30,7 @@ TITLES = {
     "magnitude": "magnitude",
     "noise": "noise pruning",
     "activity": "activity",
+    "activity_trained": "activity, trained first",
     "activity_no_gain": "activity, no gain",
     "lnp": "LNP tuned",
     "lnp_calibrated": "LNP calibrated",

@@ -53,6 +53,8 @@ class RunFolder(UnitFolder):
     computed anew: a cut power line must not force a user to find and delete a file by hand.
     """
 
+    same = "a run of the same experiment"
+
     def __init__(
         self, path: str | os.PathLike[str], experiment: Experiment, device: str | None = None
     ) -> None:

@@ -99,6 +99,8 @@ class UnitFolder:
     computed anew: a cut power line must not force a user to find and delete a file by hand.
     """
 
+    same = "a folder of the same work"
+
     def __init__(self, path: str | os.PathLike[str], kind: str, name: str, digest: str) -> None:
         self.path = Path(path)
         self.kind, self.name, self.digest = kind, name, digest
@@ -136,7 +138,7 @@ class UnitFolder:
         if type(version) is not int or not 1 <= version <= VERSION:
             raise FormatError(str(self.path / "run.json"), f"version 1..{VERSION}", version)
         if marker.get("digest") != self.digest:
-            expected = f"a folder of the same {self.kind.removeprefix('brain_lnp ')}"
+            expected = self.same
             got = f"one of {marker.get('name')!r} with another configuration"
             hint = "Choose another folder, or compare its configuration with yours"
             raise ParameterError(str(self.path), expected, got, hint)

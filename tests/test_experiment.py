@@ -410,7 +410,7 @@ def test_another_experiment_is_refused_and_nothing_changes(
     folder = copied(finished, tmp_path)
     before = contents(folder)
     other = parse_experiment(TEXT.replace("seeds = [3, 5]", "seeds = [3, 6]"))
-    with pytest.raises(ParameterError, match="same run"):
+    with pytest.raises(ParameterError, match="same experiment"):
         run_experiment(other, folder, jobs=1)
     assert contents(folder) == before
 

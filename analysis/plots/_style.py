@@ -40,6 +40,7 @@ LOOKS = {
     "magnitude": Look(PURPLE, "D"),
     "noise": Look(PURPLE, "X"),
     "activity": Look(GREEN, "^"),
+    "activity_trained": Look(GREEN, "<"),
     "activity_no_gain": Look(GREEN, ">"),
     "lnp_literal": Look(ORANGE, "h"),
     "lnp_calibrated": Look(ORANGE, "p"),

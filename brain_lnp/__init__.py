@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brain_lnp.evaluation import Evaluation, evaluate, evaluate_batch
     from brain_lnp.lnp import LNP
     from brain_lnp.methods import prune
-    from brain_lnp.pruned_model import PrunedModel, prune_model
+    from brain_lnp.usermodel import PrunedModel, prune_model
     from models_eq import (
         HRSNN,
         Gamma,
@@ -59,7 +59,7 @@ _HOMES = {
     "brain_lnp.evaluation": ("Evaluation", "evaluate", "evaluate_batch"),
     "brain_lnp.lnp": ("LNP",),
     "brain_lnp.methods": ("prune",),
-    "brain_lnp.pruned_model": ("PrunedModel", "prune_model"),
+    "brain_lnp.usermodel": ("PrunedModel", "prune_model"),
     "models_eq": ("HRSNN", "Gamma", "HRSNNSpec", "LogNormal", "Stimulus", "load",
                   "sample_hrsnn", "save", "simulate", "to_brian2", "use_device"),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from analysis.pruning.compensate import (
 )
 from analysis.pruning.refit import refit, refit_weights
 from analysis.spikes import rates
+from brain_lnp.checkpoint import Checkpoint
 from brain_lnp.selection import Selection
 from models_eq.errors import BudgetError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
@@ -25,7 +26,6 @@ from models_eq.simulate import simulate
 from models_eq.stimulus import noise_stimulus
 
 if TYPE_CHECKING:
-    from brain_lnp.checkpoint import Checkpoint
     from brain_lnp.lnp import LNP
 
 
@@ -41,8 +41,6 @@ class PruningRun(Selection):
 
     def state(self, run: str, done: int) -> Checkpoint:
         """What is to be kept after ``done`` iterations."""
-        from brain_lnp.checkpoint import Checkpoint
-
         assert self._found is not None
         found, rate = self._found
         assert found is not None

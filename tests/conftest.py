@@ -46,3 +46,19 @@ def _close_figures() -> Iterator[None]:
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         pyplot.close("all")
+
+
+@pytest.fixture
+def numpy_device() -> Iterator[None]:
+    """Run on the NumPy device, objects that a test writes by hand included: nothing compiles."""
+    from brian2 import prefs
+
+    from models_eq.device import use_device
+
+    target = prefs["codegen.target"]
+    prefs["codegen.target"] = "numpy"
+    try:
+        with use_device("numpy"):
+            yield
+    finally:
+        prefs["codegen.target"] = target

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import functools
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from analysis.pruning.compensate import Compensation, variance_gains
 from analysis.pruning.result import PruneResult, PruneStep, budget
 from analysis.pruning.timescales import TimescaleSearch
 from analysis.spikes import rates
-from models_eq.device import use_device
 from models_eq.errors import BudgetError, FormatError, ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
 from models_eq.plastic import train_stdp
@@ -28,10 +26,7 @@ from models_eq.structure import SHAPING
 N = 50
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from analysis.capacity import LAGS, capacity, capacity_targets
-from models_eq.device import use_device
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
@@ -14,10 +11,7 @@ from models_eq.spec import HRSNNSpec, sample_hrsnn
 ROWS = (30, 300, 150)
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")

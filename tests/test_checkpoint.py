@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from brain_lnp import iteration
 from brain_lnp.checkpoint import Checkpoint, run_digest
 from brain_lnp.iteration import PruningRun
 from brain_lnp.lnp import LNP
-from models_eq.device import use_device
 from models_eq.errors import FormatError, ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
@@ -27,10 +25,7 @@ from models_eq.storage import load, save
 SETTINGS = LNP(mode="calibrated", n_iter=4, noise_duration="200 ms", connected=0.0, sharpness=1.5)
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -20,7 +20,6 @@ from analysis.pruning.compensate import (
     variance_gains,
 )
 from analysis.spikes import mean_drive
-from models_eq.device import use_device
 from models_eq.errors import ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
@@ -28,10 +27,7 @@ from models_eq.spec import HRSNNSpec, sample_hrsnn
 ROWS = (20, 150, 80)
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from analysis.spikes import filtered_traces, rates
 from brain_lnp import evaluation, tasks
 from brain_lnp.evaluation import evaluate, evaluate_batch, task_stimulus
 from brain_lnp.tasks import Task
-from models_eq.device import use_device
 from models_eq.errors import ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
 from models_eq.rng import stream
@@ -26,10 +24,7 @@ N = 60
 SIZES = {"n_train": 150, "n_validation": 50, "n_test": 80, "washout": 20}
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")

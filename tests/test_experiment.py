@@ -510,3 +510,31 @@ def test_a_network_that_was_being_pruned_goes_on_from_its_last_iteration(
     again = run_experiment(one, folder, jobs=1)
     assert done == ([0, 1, 2] if spoil else [2])
     assert again.rows == whole.rows and not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("field", ["checkpoint", "storage", "net"])
+def test_records_of_another_run_are_removed_and_other_errors_are_not_hidden(
+    field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = parse_experiment(TEXT)
+    kept = tmp_path / "kept.npz"
+    record = kept.with_suffix(".timescales.json")
+    for path in (kept, record):
+        path.write_text("of another run")
+    real, calls = units.prune, []
+
+    def refuses(net: HRSNN, method: str, **given: Any) -> Any:
+        calls.append(kept.exists() or record.exists())
+        if calls[-1] or field == "net":
+            raise ParameterError(field, "another", "this")
+        return real(net, method, **given)
+
+    monkeypatch.setattr(units, "prune", refuses)
+    spec, cell = experiment.network.to_spec(), Cell(3, "random_gain", 0.2, 1.0)
+    if field == "net":
+        with pytest.raises(ParameterError, match="net"):
+            units.prune_cell(spec, cell, experiment.tasks, {}, "numpy", str(kept))
+        assert calls == [True] and kept.exists() and record.exists()
+    else:
+        net = units.prune_cell(spec, cell, experiment.tasks, {}, "numpy", str(kept))[1]
+        assert calls == [True, False] and net.n_synapses == 144

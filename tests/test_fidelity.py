@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from analysis.fidelity import Fidelity, fidelity, share_of_variance
-from models_eq.device import use_device
 from models_eq.errors import ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
 from models_eq.spec import HRSNNSpec, sample_hrsnn
@@ -16,10 +13,7 @@ from models_eq.spec import HRSNNSpec, sample_hrsnn
 QUICK = {"rows": 60, "washout": 20, "channels": (1, 3)}
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from brian2 import SpikeMonitor, StateMonitor, ms, mV, prefs, second
+from brian2 import SpikeMonitor, StateMonitor, ms, mV, second
 
-from models_eq.device import use_device
 from models_eq.errors import ParameterError, UnitError
 from models_eq.hrsnn import HRSNN
 from models_eq.network import build, default_state, to_brian2
@@ -17,14 +15,7 @@ from models_eq.neurons import MODELS
 from models_eq.simulate import simulate
 from models_eq.stimulus import SpikeInput, Stimulus
 
-
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    target = prefs["codegen.target"]
-    prefs["codegen.target"] = "numpy"
-    with use_device("numpy"):
-        yield
-    prefs["codegen.target"] = target
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 def small(model: str = "lif_exp", **fields: Any) -> HRSNN:

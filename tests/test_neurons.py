@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, ms, prefs, second
+from brian2 import Network, NeuronGroup, ms, second
 from scipy.integrate import quad
 
 from models_eq import neurons
-from models_eq.device import use_device
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.neurons import MODELS, QIF, coupling, neuron_model
 from models_eq.simulate import simulate
 from models_eq.stimulus import SpikeInput, Stimulus
 
-
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    target = prefs["codegen.target"]
-    prefs["codegen.target"] = "numpy"  # for groups that are written by hand
-    with use_device("numpy"):
-        yield
-    prefs["codegen.target"] = target
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 def alone(model: str, n: int = 1, **fields: Any) -> HRSNN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 
 from analysis.lyapunov import NodeExponents, conditional_exponents, node_exponents
 from analysis.lyapunov.cycles import crossings, cycles
-from models_eq.device import use_device
 from models_eq.errors import CapabilityError, ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.simulate import simulate
@@ -21,10 +19,7 @@ from models_eq.storage import load, save
 STATE = ["spike_state"]
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 def uncoupled(model: str, tau_m: object, **fields: object) -> HRSNN:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from scipy.optimize import brentq
 
 from analysis.lyapunov import conditional_exponents
 from analysis.lyapunov.cycles import crossings
-from models_eq.device import use_device
 from models_eq.hrsnn import HRSNN
 from models_eq.simulate import simulate
 from models_eq.stimulus import SpikeInput, Stimulus, noise_stimulus
@@ -20,10 +17,7 @@ SHIFT = 1e-7  # s, displacement of the twins
 STATE = ["spike_state"]
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 def uncoupled(model: str, tau_m: object, **fields: object) -> HRSNN:

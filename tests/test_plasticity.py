@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, Synapses, TimedArray, ms, prefs, second
+from brian2 import Network, NeuronGroup, Synapses, TimedArray, ms, second
 
 from models_eq.device import capability, use_device
 from models_eq.distributions import Gamma
@@ -25,13 +24,7 @@ STILL = STDP(a_plus=0, a_minus=0, w_max=50, synapses="all")
 HETERO: dict[str, Any] = {"tau_plus": Gamma(3, "17 ms"), "tau_minus": Gamma(3, "34 ms")}
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    target = prefs["codegen.target"]
-    prefs["codegen.target"] = "numpy"
-    with use_device("numpy"):
-        yield
-    prefs["codegen.target"] = target
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 def random_net(model: str = "lif_exp", n: int = 12, seed: int = 0, **fields: Any) -> HRSNN:

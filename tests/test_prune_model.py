@@ -29,8 +29,8 @@ from brian2 import (
 from brian2.devices.device import reset_device, runtime_device
 
 from analysis.lyapunov.nodes import conditional_exponents
-from brain_lnp.model_objects import values_of
-from brain_lnp.pruned_model import PrunedModel, prune_model
+from brain_lnp.usermodel import PrunedModel, prune_model
+from brain_lnp.usermodel.objects import values_of
 from models_eq import HRSNN, simulate, use_device
 from models_eq.errors import (
     BrainLNPError,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from brian2 import Network, NeuronGroup, SpikeMonitor, Synapses, TimedArray, ms, prefs, second
+from brian2 import Network, NeuronGroup, SpikeMonitor, Synapses, TimedArray, ms, second
 
-from models_eq.device import use_device
 from models_eq.errors import FormatError, ParameterError, UnitError
 from models_eq.hrsnn import HRSNN
 from models_eq.network import to_brian2
@@ -23,14 +21,7 @@ from models_eq.stimulus import SpikeInput, Stimulus
 from models_eq.storage import load, save
 from models_eq.trajectory import Trajectory
 
-
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    target = prefs["codegen.target"]
-    prefs["codegen.target"] = "numpy"
-    with use_device("numpy"):
-        yield
-    prefs["codegen.target"] = target
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 def random_net(model: str = "lif_exp", n: int = 12, seed: int = 0, **fields: Any) -> HRSNN:

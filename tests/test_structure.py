@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from brian2 import prefs
 
 from models_eq.device import use_device
 from models_eq.distributions import Gamma
@@ -21,14 +20,7 @@ from models_eq.stimulus import noise_stimulus, slow_stimulus
 from models_eq.structure import SHAPING, heavy_tailed, low_rank, stdp_shaped
 from models_eq.topology import Clustered
 
-
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    target = prefs["codegen.target"]
-    prefs["codegen.target"] = "numpy"
-    with use_device("numpy"):
-        yield
-    prefs["codegen.target"] = target
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 NET = sample_hrsnn(HRSNNSpec(n=60), seed=3)

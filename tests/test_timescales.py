@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from analysis.pruning.search import (
     study_of,
 )
 from analysis.pruning.timescales import TimescaleSearch, apply_timescales
-from models_eq.device import use_device
 from models_eq.errors import (
     FormatError,
     MissingFileError,
@@ -45,10 +43,7 @@ FAST: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")
@@ -376,8 +371,9 @@ def test_a_record_of_another_search_is_refused(net: HRSNN, tmp_path: Path) -> No
         (TimescaleSearch(rate_bound=math.inf, **FAST), net, {"seed": 1}, "rate_bound"),
     ]
     for search_, one, arguments, name in others:
-        with pytest.raises(ParameterError, match=rf"search\.json.*differs in {name}\b"):
+        with pytest.raises(ParameterError, match=rf"search\.json.*differs in {name}\b") as caught:
             search_(one, storage=path, **arguments)
+        assert caught.value.field == "storage"
     assert path.read_bytes() == before
     endless = tmp_path / "endless.json"
     loose = TimescaleSearch(rate_bound=math.inf, **FAST)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,6 @@ from brain_lnp import tasks
 from brain_lnp.evaluation import evaluate, task_stimulus
 from brain_lnp.tasks import Task
 from brain_lnp.transfer import transfer
-from models_eq.device import use_device
 from models_eq.errors import ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
 from models_eq.simulate import simulate
@@ -23,10 +20,7 @@ from models_eq.spec import HRSNNSpec, sample_hrsnn
 SIZES = {"n_train": 150, "n_validation": 50, "n_test": 80, "washout": 20}
 
 
-@pytest.fixture(autouse=True)
-def _numpy() -> Iterator[None]:
-    with use_device("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_device")
 
 
 @pytest.fixture(scope="module")

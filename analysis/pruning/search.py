@@ -250,8 +250,9 @@ class _Record:
         other = [name for name in {**mine, **key} if key.get(name) != mine.get(name)]
         if other or axes != list(self.axes):
             expected = "the record of this very search"
-            got = f"one that differs in {', '.join(sorted(other)) or 'what is searched'}"
-            raise ParameterError(f"storage {self.path}", expected, got, "Choose another file")
+            what = ", ".join(sorted(other)) or "what is searched"
+            got = f"{self.path}, which differs in {what}"
+            raise ParameterError("storage", expected, got, "Choose another file")
         whole = len(known) == self.trials or len(known) % self.batch == 0
         if len(known) > self.trials or not whole:
             raise FormatError(str(self.path), "whole batches", f"{len(known)} trials")

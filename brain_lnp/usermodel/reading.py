@@ -17,7 +17,7 @@ from brian2.units.fundamentalunits import (
     have_same_dimensions,
 )
 
-from brain_lnp.model_objects import values_of
+from brain_lnp.usermodel.objects import values_of
 from models_eq.brian_text import inline, is_inequality, names, sides, statements
 from models_eq.errors import ParameterError, UnitError
 from models_eq.units import parse_quantity

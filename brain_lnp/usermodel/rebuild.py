@@ -20,7 +20,7 @@ from brian2.groups.group import CodeRunner
 from brian2.groups.subgroup import Subgroup
 from brian2.units.fundamentalunits import Quantity
 
-from brain_lnp.model_objects import (
+from brain_lnp.usermodel.objects import (
     ends,
     group_texts,
     model_equations,

@@ -26,9 +26,9 @@ from brian2.units.fundamentalunits import Quantity, get_dimensions
 
 from analysis.fidelity import share_of_variance
 from analysis.spikes import filtered_traces
-from brain_lnp.model_objects import group_texts, values_of, whole
-from brain_lnp.model_reading import ModelReading, Unreadable
-from brain_lnp.model_rebuild import SOURCES, ClockOf
+from brain_lnp.usermodel.objects import group_texts, values_of, whole
+from brain_lnp.usermodel.reading import ModelReading, Unreadable
+from brain_lnp.usermodel.rebuild import SOURCES, ClockOf
 from models_eq.brian_reading import RANDOM
 from models_eq.brian_text import assigned, inline, names
 from models_eq.device import DeviceChoice, best_device, current_device, running

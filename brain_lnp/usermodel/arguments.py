@@ -9,7 +9,7 @@ import numpy as np
 from brian2 import NeuronGroup, Synapses
 from brian2.core.names import Nameable
 
-from brain_lnp.model_objects import whole
+from brain_lnp.usermodel.objects import whole
 from models_eq.errors import ParameterError
 
 EXPONENTS = ("auto", "lif", "leak")

@@ -16,8 +16,8 @@ from brian2.units.fundamentalunits import (
 )
 from brian2.utils.stringtools import word_substitute
 
-from brain_lnp.model_objects import ends, model_equations, values_of, whole
-from brain_lnp.model_reading import ModelReading, Unreadable
+from brain_lnp.usermodel.objects import ends, model_equations, values_of, whole
+from brain_lnp.usermodel.reading import ModelReading, Unreadable
 from models_eq.brian_text import inline, names, statements
 from models_eq.errors import CapabilityError, ParameterError
 from models_eq.units import parse_quantity

@@ -10,14 +10,14 @@ from brian2 import NeuronGroup, Synapses
 from brian2.units.fundamentalunits import DIMENSIONLESS, get_dimensions
 
 from analysis.pruning.result import budget
-from brain_lnp.model_arguments import (
+from brain_lnp.usermodel.arguments import (
     compensate_of,
     connections_of,
     exponents_of,
     free_prefix,
     stated_by_name,
 )
-from brain_lnp.model_choice import (
+from brain_lnp.usermodel.choice import (
     METHODS,
     NEURON_SCORES,
     Multigraph,
@@ -26,12 +26,12 @@ from brain_lnp.model_choice import (
     choose_neurons,
     synapse_scores,
 )
-from brain_lnp.model_gains import Payment, gains_of, payment
-from brain_lnp.model_kicks import Kick, KickReader, stated_weight
-from brain_lnp.model_objects import ends, values_of
-from brain_lnp.model_reading import ModelReading, Unreadable
-from brain_lnp.model_rebuild import Rebuild
-from brain_lnp.model_run import (
+from brain_lnp.usermodel.gains import Payment, gains_of, payment
+from brain_lnp.usermodel.kicks import Kick, KickReader, stated_weight
+from brain_lnp.usermodel.objects import ends, values_of
+from brain_lnp.usermodel.reading import ModelReading, Unreadable
+from brain_lnp.usermodel.rebuild import Rebuild
+from brain_lnp.usermodel.run import (
     compare,
     inputs_of,
     is_random,
@@ -50,7 +50,7 @@ class ModelPruning:
     Parameters
     ----------
     group, connections, method, exponents, neuron_score, seed, namespace
-        As :func:`~brain_lnp.pruned_model.prune_model` takes them.
+        As :func:`~brain_lnp.usermodel.api.prune_model` takes them.
     drive, visible
         Where to look for what else acts on the neurons.
     duration, dt : float, s
@@ -169,7 +169,7 @@ class ModelPruning:
     def prune(
         self, synapses: Any, neurons: Any, *, rebuild: bool, measure: bool, prefix: str
     ) -> dict[str, Any]:
-        """Everything that a :class:`~brain_lnp.pruned_model.PrunedModel` holds, by name."""
+        """Everything that a :class:`~brain_lnp.usermodel.api.PrunedModel` holds, by name."""
         parts = self._budgets(synapses)
         n = len(self.group)
         n_keep = budget(neurons, n, "neurons", 1)

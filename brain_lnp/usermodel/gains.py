@@ -9,8 +9,8 @@ import numpy as np
 from brian2 import Synapses
 from brian2.units.fundamentalunits import Quantity
 
-from brain_lnp.model_kicks import Kick, KickReader
-from brain_lnp.model_objects import model_equations, values_of
+from brain_lnp.usermodel.kicks import Kick, KickReader
+from brain_lnp.usermodel.objects import model_equations, values_of
 from models_eq.brian_text import join, statements
 from models_eq.errors import CapabilityError
 

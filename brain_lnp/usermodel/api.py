@@ -11,8 +11,8 @@ from brian2 import Network, NeuronGroup, Synapses
 from brian2.core.magic import collect
 from brian2.core.namespace import get_local_namespace
 
-from brain_lnp.model_pruning import ModelPruning
-from brain_lnp.model_run import ModelFidelity
+from brain_lnp.usermodel.pruning import ModelPruning
+from brain_lnp.usermodel.run import ModelFidelity
 from models_eq.errors import ParameterError
 from models_eq.rng import check_seed
 from models_eq.units import positive_seconds

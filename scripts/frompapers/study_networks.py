@@ -16,9 +16,9 @@ from models_eq.units import TIME
 COUPLING = {
     ("iid", 400): 0.06,
     ("iid", 1000): 0.06,
-    ("homogeneous", 400): 0.06,
+    ("homogeneous", 400): 0.08,
     ("clustered", 400): 0.06,
-    ("distance", 400): 0.06,
+    ("distance", 400): 0.04,
     ("low_rank", 400): 0.04,
     ("heavy_tailed", 400): 0.04,
     ("stdp", 400): 0.06,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,12 +194,13 @@ class _Work:
         other = next((k for k, c in enumerate(calls) if c[1][1].method not in LNP_METHODS), 0)
         if other > 1:
             calls.insert(1, calls.pop(other))
-        for cell, net, record in run_calls(calls, self.jobs):
-            self.run.save_network(cell.key, net)
-            self.run.store(cell.key, record)
-            self.run.drop_checkpoint(cell.key)
-            networks[cell] = net
-            self.tick(f"pruned {cell.key}")
+        with closing(run_calls(calls, self.jobs)) as pruned:
+            for cell, net, record in pruned:
+                self.run.save_network(cell.key, net)
+                self.run.store(cell.key, record)
+                self.run.drop_checkpoint(cell.key)
+                networks[cell] = net
+                self.tick(f"pruned {cell.key}")
         self.run.end_checkpoints()
         return networks
 
@@ -222,10 +224,11 @@ class _Work:
                 self.tick(f"{key} (done before)")
                 continue
             calls.append(delayed(keyed)(key, baseline_rows, tasks, self.names, seed))
-        for key, rows in run_calls(calls, self.jobs):
-            self.run.store(key, {"rows": rows})
-            found[key] = rows
-            self.tick(key)
+        with closing(run_calls(calls, self.jobs)) as judged:
+            for key, rows in judged:
+                self.run.store(key, {"rows": rows})
+                found[key] = rows
+                self.tick(key)
         rows = [row for key, *_ in self.groups for row in found[key]]
         seeds = self.experiment.experiment.seeds
         return rows, [row for seed in seeds for row in found[f"baselines_seed{seed}"]]

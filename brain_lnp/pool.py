@@ -34,7 +34,6 @@ ONE_THREAD = {
     f"{name}_NUM_THREADS": "1"
     for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR", "NUMBA")
 }
-TRIES = 2  # of a call during which a worker died, alone in a process
 _LOOK_S = 0.3  # how often a worker looks whether its parent lives
 _IDLE_S = 300  # idle workers end after this time
 
@@ -105,8 +104,8 @@ class Processes:
     Notes
     -----
     When a worker dies, the calls that were being computed are computed again, each alone in a
-    process, so that the one to blame is known: after two deaths more it yields :class:`Died`, and
-    the others go on. Workers end with their parent, however it ends.
+    process, so that the one to blame is known: if it dies again it yields :class:`Died`, and the
+    others go on. Workers end with their parent, however it ends.
     """
 
     def __init__(self, count: int) -> None:
@@ -117,7 +116,6 @@ class Processes:
     def run(self, calls: Sequence[Call]) -> Generator[tuple[int, Any], None, None]:
         """Yield the number of each call with its result; an exception of a call is raised."""
         waiting, suspects = deque(range(len(calls))), deque[int]()
-        deaths = dict.fromkeys(waiting, 0)
         flying: dict[Future[Any], int] = {}
         alone = False
         try:
@@ -137,12 +135,11 @@ class Processes:
                     continue
                 lost = sorted(flying.values())
                 flying.clear()
+                if not alone:
+                    suspects.extend(lost)
+                    continue
                 for number in lost:
-                    deaths[number] += alone
-                    if deaths[number] < TRIES:
-                        suspects.append(number)
-                    else:
-                        yield number, Died(_shown(broken[0].exception()))
+                    yield number, Died(_shown(broken[0].exception()))
         except BaseException:
             self._executor().shutdown(wait=True, kill_workers=True)
             raise
@@ -165,7 +162,7 @@ def _shown(error: BaseException | None) -> str:
     """What is known of a death, in one line."""
     text = " ".join(str(error).split())
     what = text[text.index("exit codes") :] if "exit codes" in text else ""
-    return f"its worker process died {TRIES + 1} times (killed, or out of memory?) {what}".strip()
+    return f"its worker process died twice (killed, or out of memory?) {what}".strip()
 
 
 # -- Dask ----------------------------------------------------------------------------------------
@@ -215,24 +212,42 @@ class DaskWorkers:
         """Yield the number of each call with its result; an exception of a call is raised."""
         from distributed import as_completed
 
-        sent = {
-            self.client.submit(_one_at_a_time, pickle.dumps(call), pure=False): number
-            for number, call in enumerate(calls)
-        }
+        sent: dict[Any, int] = {}
+        suspects: list[tuple[int, str]] = []
+
+        def send(number: int) -> Any:
+            future = self.client.submit(_one_at_a_time, pickle.dumps(calls[number]), pure=False)
+            sent[future] = number
+            return future
+
         try:
-            for future in as_completed(list(sent)):
+            open_ = as_completed([send(k) for k in range(len(calls))], loop=self.client.loop)
+            for future in open_:
                 number = sent.pop(future)
-                if future.status == "finished":
+                if (why := _given_up(future)) is None:
                     yield number, future.result()
-                    continue
-                why = (
-                    "cancelled" if future.cancelled() else " ".join(str(future.exception()).split())
-                )
-                yield number, Died(f"the cluster gave it up: {why}")
-                future.release()
+                else:
+                    suspects.append((number, why))
+            # Dask also blames what waited at the worker that died: each once more, alone.
+            for number, why in suspects:
+                future = send(number)
+                (future,) = as_completed([future], loop=self.client.loop)
+                del sent[future]
+                again = _given_up(future)
+                yield number, future.result() if again is None else Died(again or why)
         finally:
             if sent:
                 self.client.cancel(list(sent), force=True)
+
+
+def _given_up(future: Any) -> str | None:
+    """Why the cluster gave a call up, or None if it came to an end, be it an error of its own."""
+    from distributed.scheduler import KilledWorker
+
+    error = "cancelled" if future.cancelled() else future.exception()
+    if error == "cancelled" or isinstance(error, KilledWorker):
+        return f"the cluster gave it up: {' '.join(str(error).split())}"
+    return None
 
 
 def _distributed() -> None:

@@ -176,9 +176,8 @@ class Sweep:
         ParameterError
             For an unknown device.
         """
-        section = ExperimentSection(
-            **{**dict(self.base.experiment), "device": one_of(device, DEVICES)}
-        )
+        one_of(device, DEVICES, "device")
+        section = ExperimentSection(**{**dict(self.base.experiment), "device": device})
         plain = deepcopy(self._plain)
         plain["experiment"]["device"] = device
         base = self.base.model_copy(update={"experiment": section})

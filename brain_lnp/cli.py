@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_runs, cli_sweep
+from brain_lnp import cli_lyapunov, cli_network, cli_plan, cli_prune, cli_runs, cli_sweep
 from brain_lnp.cli_options import Quiet, Verbose
 from brain_lnp.cli_shell import shell
 
@@ -41,6 +41,7 @@ _VERBS: tuple[tuple[Callable[..., Any], str], ...] = (
     (cli_runs.run, "brain-lnp run experiment.toml -o runs/l63 --jobs 2"),
     (cli_runs.report, "brain-lnp report runs/l63"),
     (cli_sweep.sweep, "brain-lnp sweep sweep.toml -o runs/sweep --jobs 2"),
+    (cli_plan.plan, "brain-lnp plan experiment.toml --jobs 2"),
     (cli_network.sample, "brain-lnp sample --n 400 --seed 1 -o net.npz"),
     (cli_network.simulate, "brain-lnp simulate net.npz --duration '2 s' -o traj.npz"),
     (cli_lyapunov.lyapunov, "brain-lnp lyapunov net.npz --spectrum 10 --duration '5 s'"),

@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits  # type: ignore[import]
 
 from analysis.pruning.baselines import BASELINES
-from brain_lnp.costmodel import CostModel, Size, fit, shipped_model
+from brain_lnp.costmodel import ALGEBRA, CostModel, Size, fit, shipped_model
 from brain_lnp.evaluation import evaluate_batch, task_stimulus
 from brain_lnp.iteration import PruningRun
 from brain_lnp.lnp import LNP, _schedule
@@ -41,7 +41,7 @@ Progress = Callable[[str, int, int], None]
 SIZES = ((100, 20), (200, 20), (400, 80))  # neurons, inputs of each
 _SAME = {"fresh": "random_matched"}  # all but the graph that is drawn
 ALGEBRA_SIZES = ((800, 80), (1400, 140))
-MEMORY_SIZES = (200, 700, 1400)
+MEMORY_SIZES = (200, 600, 1000)
 _PART_OF = {
     "exponents": "exponents", "synapse_scores": "step I", "choose_neurons": "step II",
     "choose_synapses": "choice and step III", "rewire": "choice and step III",
@@ -72,7 +72,9 @@ class _Timed(PruningRun):
         return timed
 
 
-def measure(device: str, progress: Progress | None = None) -> dict[str, dict[str, float]]:
+def measure(
+    device: str, progress: Progress | None = None, *, algebra: bool = True
+) -> dict[str, dict[str, float]]:
     """Coefficients of every part on one device, from networks of 100 to 1400 neurons.
 
     Parameters
@@ -81,6 +83,8 @@ def measure(device: str, progress: Progress | None = None) -> dict[str, dict[str
         Where simulations run; code is compiled before anything is timed.
     progress : callable, optional
         Called as ``progress(text, done, total)``.
+    algebra : bool
+        Whether linear algebra is measured on larger networks too; the device has no part in it.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def measure(device: str, progress: Progress | None = None) -> dict[str, dict[str
     """
     tell = progress or (lambda text, done, total: None)
     found: Measured = {}
-    total = len(SIZES) + len(ALGEBRA_SIZES)
+    larger = ALGEBRA_SIZES if algebra else ()
+    total = len(SIZES) + len(larger)
     with warnings.catch_warnings(), threadpool_limits(limits=1), use_device(device):
         warnings.simplefilter("ignore")
         # What compiles, or is filled in once a process, is not timed.
@@ -105,7 +110,7 @@ def measure(device: str, progress: Progress | None = None) -> dict[str, dict[str
             small = prune(net, "random_gain", synapses=0.1, seed=1).net
             _judging([net], found)
             _judging([net, small, small], found)
-        for done, (n, k) in enumerate(ALGEBRA_SIZES, len(SIZES)):
+        for done, (n, k) in enumerate(larger, len(SIZES)):
             tell(f"{device}: {n} neurons", done, total)
             _pruning(_network(n, k), found, "100 ms", last=False)
     tell(f"{device}: done", total, total)
@@ -219,7 +224,7 @@ def peak(what: str, n: int) -> int:
             task = lorenz63(n_train=1500, n_validation=250, n_test=250, washout=0, seed=0)
             evaluate_batch([net], [task], seed=0)
         else:
-            _pruning(net, {}, "100 ms")
+            _pruning(net, {}, "100 ms", last=False)
             _judging([net], {})
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -268,7 +273,10 @@ def calibrate(
     seconds: dict[str, dict[str, dict[str, float]]] = {}
     for device in devices:
         with suppress(BrainLNPError):  # one that does not run here needs no costs
-            seconds[device] = measure(device, progress)
+            first = next(iter(seconds.values()), None)
+            seconds[device] = measure(device, progress, algebra=first is None)
+            # Linear algebra is the same on every device.
+            seconds[device] |= {part: first[part] for part in ALGEBRA} if first else {}
     algebra, pace = benchmark()
     return CostModel(seconds, measure_memory(), algebra, pace, this_machine())
 

@@ -36,7 +36,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 BASELINE = ("one", "n", "m", "n2")
 # These are linear algebra; the others run at the pace of Python and of single loops.
-_ALGEBRA = ("step I", "step II", "choice and step III")
+ALGEBRA = ("step I", "step II", "choice and step III")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class CostModel:
         factor = {True: algebra / self.algebra, False: pace / self.pace}
         seconds = {
             device: {
-                part: {name: x * factor[part in _ALGEBRA] for name, x in found.items()}
+                part: {name: x * factor[part in ALGEBRA] for name, x in found.items()}
                 for part, found in parts.items()
             }
             for device, parts in self.seconds.items()

@@ -141,8 +141,7 @@ def _pruning(net: HRSNN, found: Measured, duration: str, last: bool = True) -> N
     for k, (m_k, n_k) in enumerate(_schedule(net, target, size, 2)):
         is_last = last and k == 1
         run.seconds.clear()
-        if run.iterate(k, m_k, n_k, target=target, last=is_last) is not None:
-            return
+        stopped = run.iterate(k, m_k, n_k, target=target, last=is_last)
         took, new = run.seconds, Size(n_k, m_k, steps)
         # The first iteration looks at the dense network as well.
         both = Size(n, m, steps) if k == 0 else Size(0, 0, 0)
@@ -151,7 +150,7 @@ def _pruning(net: HRSNN, found: Measured, duration: str, last: bool = True) -> N
         _note(found, "step I", Size(n, m), took["step I"])
         _note(found, "step II", Size(n, m), took["step II"])
         _note(found, "choice and step III", Size(n, m), took["choice and step III"])
-        pay = took["pay"] - took.get("dense", 0.0)
+        pay = took.get("pay", 0.0) - took.get("dense", 0.0)
         if is_last:
             _note(found, "gain", Size(n_k, m_k), pay + took.get("dense", 0.0))
         else:
@@ -159,7 +158,7 @@ def _pruning(net: HRSNN, found: Measured, duration: str, last: bool = True) -> N
         if "dense" in took:
             _note(found, "dense rates", Size(net.n, net.n_synapses), took["dense"])
         n, m = n_k, m_k
-        if not last:
+        if stopped or not last:  # short noise may judge a network silent; the steps were done
             return
     run.retime(None)
     _note(found, "step IV", Size(n, m, steps), run.seconds["retime"] / trials)

@@ -40,9 +40,12 @@ n_test = 50
 [output]
 figures = false
 """
-KILLS = [3, pytest.param(20, marks=pytest.mark.slow)]
+KILLS = [3, 20]
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills processes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="kills processes"),
+]
 
 
 def killed(argv: list[str], begun: Callable[[], bool], after: float) -> bool:

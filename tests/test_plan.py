@@ -117,6 +117,7 @@ def test_what_was_measured_is_kept_and_a_damaged_record_is_not_believed(
 # -- against reality -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -1,6 +1,7 @@
 """``brain-lnp``: one verb for each arrow of the flow.
 
-Exit status: 0 done; 1 a fault of the program; 2 the user's input is wrong; 130 interrupted.
+Exit status: 0 done; 1 a fault of the program; 2 the user's input is wrong; 130 interrupted, 143
+terminated.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_runs
+from brain_lnp import cli_lyapunov, cli_network, cli_plan, cli_prune, cli_runs, cli_sweep
 from brain_lnp.cli_options import Quiet, Verbose
 from brain_lnp.cli_shell import shell
 
-DONE, FAULT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAULT, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 NAME = "brain-lnp"
 
 # Older releases of typer bring click's class of this name, later ones their own.
@@ -39,6 +40,8 @@ _VERBS: tuple[tuple[Callable[..., Any], str], ...] = (
     (cli_runs.demo, "brain-lnp demo --quick -o runs/first"),
     (cli_runs.run, "brain-lnp run experiment.toml -o runs/l63 --jobs 2"),
     (cli_runs.report, "brain-lnp report runs/l63"),
+    (cli_sweep.sweep, "brain-lnp sweep sweep.toml -o runs/sweep --jobs 2"),
+    (cli_plan.plan, "brain-lnp plan experiment.toml --jobs 2"),
     (cli_network.sample, "brain-lnp sample --n 400 --seed 1 -o net.npz"),
     (cli_network.simulate, "brain-lnp simulate net.npz --duration '2 s' -o traj.npz"),
     (cli_lyapunov.lyapunov, "brain-lnp lyapunov net.npz --spectrum 10 --duration '5 s'"),
@@ -106,7 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _wrong(str(error))
         return _fault(error)
     if status == INTERRUPTED:
-        shell.line(f"interrupted: {shell.resume or 'nothing was written; run it again'}")
+        what, status = ("terminated", TERMINATED) if shell.terminated else ("interrupted", status)
+        shell.line(f"{what}: {shell.resume or 'nothing was written; run it again'}")
     return status if isinstance(status, int) else DONE
 
 

@@ -61,8 +61,15 @@ def choose_device(name: str) -> Any:
     return use_device(name)
 
 
+def _terminate(number: int, frame: object) -> None:
+    """End the work in order, workers and locks included, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is being put in order is not cut short
+    shell.terminated = True
+    raise KeyboardInterrupt
+
+
 def restore_interrupt() -> None:
-    """Let Ctrl-C interrupt again.
+    """Let Ctrl-C interrupt again, and SIGTERM end things in the same orderly way.
 
     Brian2 takes the signal when it is imported, ends the running simulation early and goes on as
     if nothing had been: the spikes of half a run would be taken for those of the whole.
@@ -71,6 +78,8 @@ def restore_interrupt() -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)
 
 
 def amount(text: str, name: str) -> float | int:

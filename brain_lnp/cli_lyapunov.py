@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp.cli_network import Duration, MaybeOutput, Noise, run_network, save_if_asked
+from brain_lnp.cli_network import Duration, Noise, run_network, save_if_asked
 from brain_lnp.cli_options import (
     Device,
     Force,
     Json,
+    MaybeOutput,
     Net,
     Quiet,
     Seed,

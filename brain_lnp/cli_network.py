@@ -12,19 +12,19 @@ from brain_lnp.cli_options import (
     Device,
     Force,
     Json,
+    MaybeOutput,
     Net,
+    Output,
     Quiet,
     Seed,
     Verbose,
     choose_device,
     load_network,
     output_file,
+    task_names,
 )
 from brain_lnp.cli_shell import shell
 
-_OUT = typer.Option("--output", "-o", metavar="FILE.npz", help="Where to save it.")
-Output = Annotated[Path, _OUT]
-MaybeOutput = Annotated[Path | None, _OUT]
 Duration = Annotated[str, typer.Option(metavar="TIME", help="Biological time, such as '5 s'.")]
 Step = Annotated[str, typer.Option(metavar="TIME", help="Time step.")]
 Noise = Annotated[
@@ -144,7 +144,11 @@ def save_if_asked(value: Any, output: Path | None) -> Path | None:
 def evaluate(
     network: Net,
     task: Annotated[
-        str, typer.Option(help="lorenz63, rossler, mackey_glass, csv, digits or images.")
+        str,
+        typer.Option(
+            help="lorenz63, rossler, mackey_glass, csv, digits or images.",
+            autocompletion=task_names,
+        ),
     ],
     observe: Annotated[
         str | None, typer.Option(help="Variables the network sees, such as x or xyz.")

@@ -10,25 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brain_lnp.cli_options import Json, Quiet, Verbose, restore_interrupt
+from brain_lnp.cli_options import (
+    Folder,
+    Jobs,
+    Json,
+    MaybeDevice,
+    Quiet,
+    Seeds,
+    Verbose,
+    restore_interrupt,
+)
 from brain_lnp.cli_shell import duration, shell
 
 if TYPE_CHECKING:
     from brain_lnp.config import Experiment
-
-_FOLDER = typer.Option(
-    "--output", "-o", metavar="FOLDER", help="Run folder; an interrupted run is resumed there."
-)
-Folder = Annotated[Path | None, _FOLDER]
-MaybeDevice = Annotated[
-    str | None,
-    typer.Option(help="In place of the experiment's; see `brain-lnp devices`."),
-]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Processes.")]
-Seeds = Annotated[
-    list[int] | None,
-    typer.Option("--seed", help="Seeds in place of the demo's; may be given several times."),
-]
 
 
 def demo(

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_runs
+from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_report, cli_runs
 from brain_lnp.cli_options import Quiet, Verbose
 from brain_lnp.cli_shell import shell
 
@@ -60,7 +60,20 @@ _VERBS: tuple[tuple[Callable[..., Any], str | tuple[str, ...]], ...] = (
             "brain-lnp run experiment.toml --device cpp_standalone --json",
         ),
     ),
-    (cli_runs.report, ("brain-lnp report runs/l63",)),
+    (
+        cli_report.report,
+        (
+            "brain-lnp report runs/l63",
+            "brain-lnp report runs/l63 --against random_matched -o l63.html",
+        ),
+    ),
+    (
+        cli_report.compare,
+        (
+            "brain-lnp compare runs/l63 runs/other -o compared.html",
+            "brain-lnp compare runs/a runs/b runs/c --json",
+        ),
+    ),
     (
         cli_network.sample,
         (

@@ -127,7 +127,7 @@ def run_network(
         stimulus = noise_stimulus(net, duration, sd=noise, hold=f"{hold!r} s", seed=seed)
     with (
         choose_device(device),
-        shell.working(f"simulating {duration} of {net.n} neurons"),
+        shell.simulating(f"simulating {net.n} neurons"),
     ):
         return net, run(net, stimulus, duration=duration, dt=dt, record=record or (), seed=seed)
 
@@ -189,7 +189,7 @@ def evaluate(
         "washout": washout, "hold": hold, "input_sd": input_sd,
     }  # fmt: skip
     asked = make_task({key: value for key, value in given.items() if value is not None}, seed)
-    with choose_device(device), shell.working(f"evaluating {asked.name}"):
+    with choose_device(device), shell.simulating(f"evaluating {asked.name}"):
         found = run(net, asked, dt=dt, seed=seed)
     data = found.to_dict()
     if not as_json:  # what does not apply

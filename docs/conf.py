@@ -74,7 +74,7 @@ def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) ->
 
 
 def _page(
-    role: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()
+    role: str, raw: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = ()
 ) -> tuple[list[Any], list[Any]]:
     """Link a page by its name where there is one, and name it otherwise."""
     from docutils import nodes

@@ -107,8 +107,16 @@ def simulate_batch(
 ) -> list[Trajectory]:
     """Simulate several unconnected networks of one model side by side in one Brian2 run.
 
-    Parameters are those of :func:`simulate`; ``stimulus`` is one for all or one for each, all
-    with the same hold, rows and trials.
+    Parameters
+    ----------
+    nets : sequence of HRSNN
+        Networks of one model.
+    stimulus : Stimulus or sequence of Stimulus, optional
+        One for all or one for each, all with the same hold, rows and trials.
+    duration, dt, record, sample_dt, copies, seed
+        As for :func:`simulate`.
+    initial_state : sequence of Mapping, optional
+        One for each network.
 
     Returns
     -------

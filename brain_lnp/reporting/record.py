@@ -75,7 +75,7 @@ class RunRecord:
         return load(path, HRSNN) if path.is_file() else None
 
     def unit(self, key: str) -> Mapping[str, Any]:
-        """What is kept of a finished unit of work; empty where there is nothing."""
+        """What is kept of the finished unit of work ``key``; empty where there is nothing."""
         path = self.folder / "units" / f"{slug(key)}.json"
         try:
             found = read_json(path).get("data", {})

@@ -17,7 +17,6 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     "weights", "eigenvalues", "raster", "node_exponents", "spectrum", "displacement", "prediction",
-    "error_against_operations",
 )  # fmt: skip
 
 

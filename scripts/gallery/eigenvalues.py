@@ -1,8 +1,8 @@
 """Eigenvalues before and after
 
 Of the recurrent weights of a dense network and of two sparse ones, on one scale. Right of the
-dashed line a rate network would lose its stability. Rescaling kept weights as a variance-keeping
-gain does leaves the radius, though not the outliers.
+dashed line a rate network would lose its stability. Random pruning with a gain that keeps the
+variance leaves the radius about as it was.
 """
 
 from __future__ import annotations

@@ -168,6 +168,15 @@ class Shell:
 
         return report
 
+    @contextmanager
+    def simulating(self, title: str) -> Iterator[None]:
+        """Show how far the simulations of a block are, in ms of biological time."""
+        from models_eq.progress import told
+
+        with self.progress(title) as report:
+            with told(lambda done, total: report("ms", round(1e3 * done), round(1e3 * total))):
+                yield
+
     def working(self, text: str) -> Any:
         """Context manager: a spinner while something of unknown length runs."""
         if self.quiet or not self.err.is_terminal:

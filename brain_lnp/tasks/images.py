@@ -99,6 +99,7 @@ def image_task(
     test : (images, labels), optional
         A test part that is kept apart; otherwise it is split off.
     name : str
+        What the task is called.
     n_train, n_validation, n_test : int, optional
         Sizes of the stratified random parts. Default: 60, 20 and 20 % (with ``test``: 80 and
         20 %, and all of ``test``).
@@ -113,6 +114,7 @@ def image_task(
     input_sd : float
         Standard deviation of the current while rows are shown (see the module's text).
     licence : str
+        Terms of the data.
 
     Returns
     -------
@@ -217,6 +219,11 @@ def load_npz_images(
         all of its test part, which nothing else is drawn from).
     **settings
         As for :func:`image_task`.
+
+    Returns
+    -------
+    Task
+        As of :func:`image_task`.
 
     Raises
     ------

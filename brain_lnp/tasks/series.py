@@ -186,6 +186,12 @@ def csv_series(
     input_sd : float
         Standard deviation of the input weights.
     name, licence : str
+        What the task is called, and the terms of the data.
+
+    Returns
+    -------
+    Task
+        A series; see :class:`Task`.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_runs
+from brain_lnp import cli_data, cli_lyapunov, cli_network, cli_prune, cli_runs
 from brain_lnp.cli_options import Quiet, Verbose
 from brain_lnp.cli_shell import shell
 
@@ -51,6 +51,7 @@ _VERBS: tuple[tuple[Callable[..., Any], str], ...] = (
 )
 for _verb, _example in _VERBS:
     app.command(epilog=f"Example: {_example}")(_verb)
+app.add_typer(cli_data.app, name="data")
 
 
 def _version(value: bool) -> None:

@@ -125,7 +125,7 @@ def prepare(task: str, folder: Path, seed: int, judged: str, fewer: int = 0) -> 
     setting = SETTINGS[task]
     x, y, n_train, n_test = load_images(task, folder, seed)
     order, parts = split(n_train, n_test, y, judged, seed)
-    if fewer:  # for trying out
+    if 0 < fewer < parts[0].stop:  # for trying out
         rest = min(parts[1].stop - parts[1].start, fewer // 2)
         chosen = np.r_[order[:fewer], order[parts[1]][:rest]]
         order, parts = chosen, (slice(0, fewer), slice(fewer, len(chosen)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,7 +42,7 @@ class DataSet:
     base: str
     files: Mapping[str, str]
     licence: str
-    paths: Mapping[str, str] = MappingProxyType({})
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, file: str) -> str:
         """Address of a file."""

@@ -154,7 +154,9 @@ class PatchDictionary:
             Before ``fit``, or for another shape than it saw.
         """
         if not hasattr(self, "centroids_"):
-            raise ParameterError("PatchDictionary", "a dictionary that was fitted", "an unfitted one")
+            raise ParameterError(
+                "PatchDictionary", "a dictionary that was fitted", "an unfitted one"
+            )
         array, block = self._checked(images), whole(block, "block", 1)
         if self.size**2 * array.shape[3] != self.centroids_.shape[1]:
             raise ParameterError("images", "as many colours as in training", array.shape[3])

@@ -3,9 +3,9 @@
     python scripts/images_study.py run --data DIR --seeds 101 102 103 104 105
     python scripts/images_study.py table
 
-Every (task, network, seed) is one row of ``docs/results/images_study.jsonl``; rows that are there are
-not computed again. Settings were chosen on validation images of tuning seeds (``tune``); test images
-are looked at by ``run`` alone.
+Every (task, network, seed) is one row of ``docs/results/images_study.jsonl``; rows that are there
+are not computed again. Settings were chosen on validation images of tuning seeds (``tune``); test
+images are looked at by ``run`` alone.
 
 Networks: ``lnp`` and ``random_matched`` with 10 % of the synapses, ``dense``, and ``none`` (no
 recurrence). Beside them ``encoder``: the same readout on the encoder's own numbers, as many as the
@@ -79,7 +79,7 @@ def scaled(codes: np.ndarray, n_fit: int, floor: float = 0.1) -> np.ndarray:
 
 
 def expanded(pixels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """``count`` random rectified features of pixels: an encoder of a given size without a network."""
+    """``count`` random rectified features of pixels: an encoder of any size, without a network."""
     from models_eq.rng import stream
 
     rng = stream(seed, "input", 5)
@@ -138,8 +138,8 @@ def prepare(task: str, folder: Path, seed: int, judged: str, fewer: int = 0) -> 
     else:
         from brain_lnp.tasks import PatchDictionary
 
-        # N numbers without a network; the network is shown a quadrant a row, of a larger dictionary,
-        # whose own numbers are the wide comparison.
+        # N numbers without a network; the network is shown a quadrant a row, of a larger
+        # dictionary, whose own numbers are the wide comparison.
         small = PatchDictionary(N // 4, grid=2, seed=seed).fit(x[:n_fit])
         large = PatchDictionary(LARGE, grid=2, seed=seed).fit(x[:n_fit])
         alone, wide = scaled(small.transform(x), n_fit), scaled(large.transform(x), n_fit)

@@ -153,7 +153,8 @@ def test_neighbours_part_at_the_known_exponent(field, sample, known, tolerance):
 
 def test_mackey_glass_is_stable_below_and_chaotic_above():
     # The fixed point x = 1 loses stability at tau = 4.71: there b' = -0.4, gamma = 0.1 and the
-    # characteristic equation i w = -0.1 - 0.4 exp(-i w tau) gives w = sqrt(0.15), tau = acos(-1/4)/w.
+    # characteristic equation i w = -0.1 - 0.4 exp(-i w tau) gives w = sqrt(0.15) and
+    # tau = acos(-1/4)/w.
     critical = np.arccos(-0.25) / np.sqrt(0.15)
     for tau, settles in ((0.85 * critical, True), (1.15 * critical, False)):
         x = chaotic.mackey_glass_series(1.0, 2500, tau=tau, start=1.1)[-200:]

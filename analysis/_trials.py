@@ -51,7 +51,7 @@ def run_trials(
                 s[i] *= decay_s[i]
             spikes = 0
             for i in range(n):
-                # A neuron that is blocked holds its reset value, and may not spike whatever that is.
+                # A blocked neuron holds its reset value, and may not spike whatever that is.
                 fired[spikes] = i
                 spikes += v[i] > v_th[i] and blocked[i] <= step
             for k in range(spikes):

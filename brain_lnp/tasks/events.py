@@ -103,7 +103,7 @@ def read_event_npz(
     part: str = "train",
     directory: str | os.PathLike[str] | None = None,
 ) -> Events:
-    """Event lists of an npz file with ``<part>_x``, ``_y``, ``_p``, ``_t``, ``_offsets``, ``_label``.
+    """Event lists of an npz: ``<part>_x``, ``_y``, ``_p``, ``_t``, ``_offsets`` and ``_label``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Image files in the formats their publishers chose: IDX, CIFAR's binary records, npz.
 
-No format here can carry code: nothing is unpickled. What a header promises is compared with what the
-file holds *before* memory is asked for.
+No format here can carry code: nothing is unpickled. What a header promises is compared with what
+the file holds *before* memory is asked for.
 """
 
 from __future__ import annotations

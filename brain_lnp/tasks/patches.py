@@ -165,7 +165,9 @@ class PatchDictionary:
         )
 
     def _codes(self, images: np.ndarray) -> np.ndarray:
-        view = np.lib.stride_tricks.sliding_window_view(images, (self.size, self.size), axis=(1, 2))
+        # NumPy's stubs of this function know one axis only.
+        window: Any = np.lib.stride_tricks.sliding_window_view
+        view = window(images, (self.size, self.size), axis=(1, 2))
         view = view[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3)
         n, down, across = view.shape[:3]
         white = (self._normalised(view.reshape(n, down, across, -1)) - self.mean_) @ self.whitening_

@@ -4,7 +4,8 @@
 
 Row-by-row images of MNIST's size (28 rows of 10 ms and two blank ones) through N = 1000 neurons
 with 5 % of all possible synapses, dt 1 ms, exact integration. Rates are given per second of
-wall-clock time and of processor time; on a machine that is not idle only the second means much. The network is
+wall-clock time and of processor time; on a machine that is not idle only the second means much. The
+network is
 built once in every measurement. The random pixels have MNIST's share of dark ones: the time depends
 on spikes, not on what the images show.
 """

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from brain_lnp import (
+    cli_data,
     cli_lyapunov,
     cli_network,
     cli_plan,
@@ -127,6 +128,7 @@ _VERBS: tuple[tuple[Callable[..., Any], str | tuple[str, ...]], ...] = (
 for _verb, _examples in _VERBS:
     _listed = (_examples,) if isinstance(_examples, str) else _examples
     app.command(epilog=_epilog(*_listed))(_verb)
+app.add_typer(cli_data.app, name="data")
 
 
 def _version(value: bool) -> None:

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from brain_lnp.tasks.encoders import row_by_row
-from brain_lnp.tasks.task import Task, data_file, whole
-from models_eq.errors import FormatError, ParameterError
+from brain_lnp.tasks.imagefiles import read_image_npz
+from brain_lnp.tasks.task import Task, whole
+from models_eq.errors import ParameterError
 from models_eq.rng import stream
 from models_eq.units import positive_seconds
 
 # Child of the input stream that draws the split; child () draws the input weights.
 _SPLIT = 1
-_NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def _stratified(
@@ -232,28 +232,14 @@ def load_npz_images(
     FormatError
         If it is not such a file. Pickled arrays are refused.
     """
-    file = data_file(path, directory)
-    try:
-        with np.load(file, allow_pickle=False) as npz:
-            absent = [key for key in _NPZ_KEYS if key not in npz]
-            found = list(npz) if absent else []
-            arrays = [] if absent else [npz[key] for key in _NPZ_KEYS]
-    except Exception as error:  # zipfile, zlib and lzma each raise their own
-        raise FormatError(
-            str(file), "a readable npz file without pickled arrays", str(error)
-        ) from error
-    if absent:
-        raise FormatError(
-            str(file), "the arrays " + ", ".join(_NPZ_KEYS), f"{found}, without {absent}"
-        )
-    x_train, y_train, x_test, y_test = arrays
+    images = read_image_npz(path, directory)
     return image_task(
-        x_train,
-        y_train,
-        test=(x_test, y_test),
+        images.x_train,
+        images.y_train,
+        test=(images.x_test, images.y_test),
         seed=seed,
         n_train=n_train,
         n_validation=n_validation,
         n_test=n_test,
-        **{"name": Path(file).stem, **settings},
+        **{"name": Path(path).stem, **settings},
     )

@@ -139,7 +139,8 @@ def streamed_traces(
         with ThreadPoolExecutor(jobs) as pool:
             done = list(pool.map(loop, blocks))
     traces = np.concatenate([part[0] for part in done])
-    return StreamedTraces(traces, sum(part[1] for part in done), first.duration)
+    counts = np.sum([part[1] for part in done], axis=0)
+    return StreamedTraces(traces, counts, first.duration)
 
 
 def _ends(windows: int | Sequence[int], rows: int) -> np.ndarray:

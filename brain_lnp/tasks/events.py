@@ -156,9 +156,9 @@ def read_event_zip(path: str | os.PathLike[str], limit: int | None = None) -> Ev
         raise FormatError(str(file), "a zip archive that can be read", str(error)) from error
     if not parts:
         raise FormatError(str(file), "recordings named Train/5/00001.bin", "none")
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    x, y, polarity, t = (np.concatenate(column) for column in zip(*parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum([len(part[0]) for part in parts])])
-    return Events(*columns, offsets, np.array(labels))
+    return Events(x, y, polarity, t, offsets, np.array(labels))
 
 
 def event_stimulus(

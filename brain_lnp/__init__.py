@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         LyapunovResult,
         NodeExponents,
         PruneResult,
+        STDPReadout,
         lyapunov_spectrum,
         node_exponents,
     )
@@ -55,7 +56,7 @@ _logging.getLogger("brain_lnp").addHandler(_logging.NullHandler())
 # second, which a command line that only prints its help should not cost.
 _HOMES = {
     "analysis": ("LinearClassifier", "LinearReadout", "LyapunovResult", "NodeExponents",
-                 "PruneResult", "lyapunov_spectrum", "node_exponents"),
+                 "PruneResult", "STDPReadout", "lyapunov_spectrum", "node_exponents"),
     "brain_lnp.evaluation": ("Evaluation", "evaluate", "evaluate_batch"),
     "brain_lnp.lnp": ("LNP",),
     "brain_lnp.methods": ("prune",),
@@ -78,6 +79,7 @@ __all__ = [
     "NodeExponents",
     "PruneResult",
     "PrunedModel",
+    "STDPReadout",
     "Stimulus",
     "evaluate",
     "evaluate_batch",

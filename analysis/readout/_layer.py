@@ -184,18 +184,21 @@ def learn(
     counts : ndarray of int, shape (k, size)
         Spikes without the teaching current.
     """
-    samples, rows, features = x.shape
+    _, rows, features = x.shape
     shown, row_time = len(order), layer.steps * layer.dt
     phase = rows * row_time
     taught = np.where(label[order][:, None] == np.arange(layer.groups), 1.0, -1.0)
     schedule = np.column_stack([taught, rate])
     turns = rows * np.repeat(order, 2)[:, None] + np.arange(rows)
+    shows = frozen_rows(x.reshape(-1, features), turns.ravel(), row_time)
     with running(current_device()):
         inputs = NeuronGroup(
-            features, "x : 1", clock=named_clock("readout_in_clock", layer.dt),
-            namespace={"frozen_rows": frozen_rows(x.reshape(-1, features), turns.ravel(), row_time)},
+            features,
+            "x : 1",
+            clock=named_clock("readout_in_clock", layer.dt),
+            namespace={"frozen_rows": shows},
             name="readout_in",
-        )  # fmt: skip
+        )
         neurons = _neurons(layer, 1, "readout_out")
         neurons.namespace["frozen_input"] = frozen_input(schedule, 2 * phase)
         neurons.variables["length"].set_value(phase)
@@ -267,7 +270,7 @@ def answer(
     drive : ndarray, shape (samples, size)
         Mean current, inhibition left out.
     """
-    samples, rows, _ = x.shape
+    samples = len(x)
     most = max(1, _WIDTH // layer.size)
     counts = np.zeros((samples, layer.size), dtype=np.int64)
     drive = np.empty((samples, layer.size))

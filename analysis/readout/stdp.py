@@ -1,4 +1,4 @@
-"""STDPReadout: an output layer of spiking neurons that learns labels by STDP, in scikit-learn dress.
+"""STDPReadout: an output layer of spiking neurons that learns labels by STDP.
 
 A readout never runs the reservoir again: what it needs of recorded spikes are their traces, which
 is what a synapse remembers of its presynaptic neuron::

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from brain_lnp.evaluation import Evaluation, evaluate, evaluate_batch
     from brain_lnp.lnp import LNP
     from brain_lnp.methods import prune
+    from brain_lnp.reservoir import SpikingReservoir
     from brain_lnp.usermodel import PrunedModel, prune_model
     from models_eq import (
         HRSNN,
@@ -60,6 +61,7 @@ _HOMES = {
     "brain_lnp.evaluation": ("Evaluation", "evaluate", "evaluate_batch"),
     "brain_lnp.lnp": ("LNP",),
     "brain_lnp.methods": ("prune",),
+    "brain_lnp.reservoir": ("SpikingReservoir",),
     "brain_lnp.usermodel": ("PrunedModel", "prune_model"),
     "models_eq": ("HRSNN", "Gamma", "HRSNNSpec", "LogNormal", "Stimulus", "load",
                   "sample_hrsnn", "save", "simulate", "to_brian2", "use_device"),
@@ -80,6 +82,7 @@ __all__ = [
     "PruneResult",
     "PrunedModel",
     "STDPReadout",
+    "SpikingReservoir",
     "Stimulus",
     "evaluate",
     "evaluate_batch",

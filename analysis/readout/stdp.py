@@ -242,7 +242,6 @@ class STDPReadout(ClassifierMixin, BaseEstimator):
 
     def _pass(self, traces: np.ndarray, label: np.ndarray, rate: np.ndarray, order: Any) -> None:
         layer = self._layer()
-        # Of samples without any spread nothing can be learnt but how frequent classes are.
         w, self.intercept_, counts = learn(
             layer, traces, order, label, rate, self.coef_.T, self.intercept_
         )

@@ -189,8 +189,8 @@ class STDPReadout(ClassifierMixin, BaseEstimator):
                     raise ParameterError(name, what, value)
         if self.teaching <= 1:
             raise ParameterError("teaching", "a current above the threshold, 1", self.teaching)
-        names = ("presentation", "dt", "tau_m", "t_ref", "tau_minus", "tau_triplet")
-        times = {name: positive_seconds(getattr(self, name), name) for name in names}
+        clocks = ("presentation", "dt", "tau_m", "t_ref", "tau_minus", "tau_triplet")
+        times = {name: positive_seconds(getattr(self, name), name) for name in clocks}
         steps = times["presentation"] / times["dt"]
         if steps < 0.5 or abs(steps - round(steps)) > 1e-6:
             raise ParameterError("presentation", "a multiple of dt", self.presentation)
@@ -224,7 +224,7 @@ class STDPReadout(ClassifierMixin, BaseEstimator):
             raise ParameterError("X", "(samples, features) or (samples, rows, features)", X.shape)
         check_non_negative(X, type(self).__name__)
         if X.ndim == 3:
-            self.n_features_in_ = X.shape[2] if reset else self.n_features_in_
+            self.n_features_in_: int = X.shape[2] if reset else self.n_features_in_
             if X.shape[2] != self.n_features_in_:
                 raise ParameterError("X", f"{self.n_features_in_} features", f"{X.shape[2]}")
         return X if y is None else (X, y)

@@ -7,8 +7,9 @@ Resumable: every row is kept as it comes, features are simulated once. Examples:
     python scripts/readout_study.py figure --work runs/readout
 
 Settings of the STDP readout were chosen on the validation part of seed 1 with a prototype of the
-rule; seeds 2 and 3 are there to confirm them. What is reported are test parts of seeds 101-105. For the test, every readout is fitted to training and validation part
-together with the settings that it had, the linear ones with the penalty that they chose there.
+rule; seeds 2 and 3 are there to confirm them. What is reported are test parts of seeds 101-105.
+For the test, every readout is fitted to training and validation part together with the settings
+that it had, the linear ones with the penalty that they chose there.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ from analysis.pruning import (
     system_matrix,
     variance_gains,
 )
-from analysis.readout import LinearClassifier, LinearReadout
+from analysis.readout import LinearClassifier, LinearReadout, STDPReadout
 from analysis.spikes import filtered_traces, interval_cv, rates, synaptic_operations
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "PairedRatio",
     "PruneResult",
     "PruneStep",
+    "STDPReadout",
     "TimescaleSearch",
     "accuracy",
     "apply_gains",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         LyapunovResult,
         NodeExponents,
         PruneResult,
+        STDPReadout,
         lyapunov_spectrum,
         node_exponents,
     )
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from brain_lnp.evaluation import Evaluation, evaluate, evaluate_batch
     from brain_lnp.lnp import LNP
     from brain_lnp.methods import prune
+    from brain_lnp.reservoir import SpikingReservoir
     from brain_lnp.usermodel import PrunedModel, prune_model
     from models_eq import (
         HRSNN,
@@ -55,10 +57,11 @@ _logging.getLogger("brain_lnp").addHandler(_logging.NullHandler())
 # second, which a command line that only prints its help should not cost.
 _HOMES = {
     "analysis": ("LinearClassifier", "LinearReadout", "LyapunovResult", "NodeExponents",
-                 "PruneResult", "lyapunov_spectrum", "node_exponents"),
+                 "PruneResult", "STDPReadout", "lyapunov_spectrum", "node_exponents"),
     "brain_lnp.evaluation": ("Evaluation", "evaluate", "evaluate_batch"),
     "brain_lnp.lnp": ("LNP",),
     "brain_lnp.methods": ("prune",),
+    "brain_lnp.reservoir": ("SpikingReservoir",),
     "brain_lnp.usermodel": ("PrunedModel", "prune_model"),
     "models_eq": ("HRSNN", "Gamma", "HRSNNSpec", "LogNormal", "Stimulus", "load",
                   "sample_hrsnn", "save", "simulate", "to_brian2", "use_device"),
@@ -78,6 +81,8 @@ __all__ = [
     "NodeExponents",
     "PruneResult",
     "PrunedModel",
+    "STDPReadout",
+    "SpikingReservoir",
     "Stimulus",
     "evaluate",
     "evaluate_batch",

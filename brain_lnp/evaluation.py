@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.metrics import accuracy, nrmse
-from analysis.readout import LinearReadout
+from analysis.readout import LinearReadout, STDPReadout
 from analysis.spikes import filtered_traces, rates, synaptic_operations
 from brain_lnp.tasks import Task
 from models_eq.errors import ParameterError, SilentNetworkError
@@ -34,8 +34,8 @@ class Evaluation:
         Share of correct labels; None for series.
     validation : float
         Error on the validation part, by which the readout's strength was chosen.
-    alpha : float
-        That strength.
+    alpha : float or None
+        That strength; None for a readout that has none.
     mean_rate : float, Hz
         Mean firing rate during the task.
     sops_per_second : float, 1/s
@@ -55,7 +55,7 @@ class Evaluation:
     nrmse: float | None
     accuracy: float | None
     validation: float
-    alpha: float
+    alpha: float | None
     mean_rate: float
     sops_per_second: float
     sops_per_sample: float
@@ -109,7 +109,7 @@ def task_stimulus(
 def evaluate(
     net: HRSNN,
     task: Task,
-    readout: LinearReadout | None = None,
+    readout: LinearReadout | STDPReadout | None = None,
     *,
     dt: Any = "1 ms",
     tau: Any = "50 ms",
@@ -123,7 +123,7 @@ def evaluate(
         The network, pruned or not.
     task : Task
         What it is asked to do.
-    readout : LinearReadout, optional
+    readout : LinearReadout or STDPReadout, optional
         Template of the readout; labels get the classifier with the same settings.
     dt, tau : Quantity or str
         Time step, and time constant of the filtered spikes.
@@ -150,7 +150,7 @@ def evaluate(
 def evaluate_batch(
     nets: Sequence[HRSNN],
     tasks: Sequence[Task],
-    readout: LinearReadout | None = None,
+    readout: LinearReadout | STDPReadout | None = None,
     *,
     dt: Any = "1 ms",
     tau: Any = "50 ms",
@@ -243,13 +243,18 @@ def task_features(run: Trajectory, task: Task, tau: float, net: HRSNN) -> np.nda
 
 
 def _judge(
-    net: HRSNN, run: Trajectory, features: np.ndarray, task: Task, template: LinearReadout
+    net: HRSNN,
+    run: Trajectory,
+    features: np.ndarray,
+    task: Task,
+    template: LinearReadout | STDPReadout,
 ) -> Evaluation:
     train, validation, test = task.split
     y = task.targets
     estimator = template.for_targets(y)
     estimator.fit(features[train], y[train], features[validation], y[validation])
     predicted = estimator.predict(features[test])
+    alpha = getattr(estimator, "alpha_", None)
     is_series = task.metric == "nrmse"
     operations = synaptic_operations(run, net)
     outputs = 1 if y.ndim == 1 and is_series else (y.shape[1] if is_series else len(np.unique(y)))
@@ -261,7 +266,7 @@ def _judge(
         nrmse=float(nrmse(y[test], predicted)) if is_series else None,
         accuracy=None if is_series else float(accuracy(y[test], predicted)),
         validation=float(estimator.validation_error_),
-        alpha=float(estimator.alpha_),
+        alpha=None if alpha is None else float(alpha),
         mean_rate=float(rate.mean()),
         sops_per_second=operations,
         sops_per_sample=operations * sample,

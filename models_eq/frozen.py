@@ -77,6 +77,60 @@ def frozen_input(values: np.ndarray, hold: float) -> Function:
     return function
 
 
+def frozen_rows(values: np.ndarray, order: np.ndarray, hold: float) -> Function:
+    """Brian2 function ``frozen_rows(t, channel)``: row ``order[t / hold]``, column ``channel``.
+
+    Like :func:`frozen_input` of ``values[order]``, without a copy for each time a row is shown.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, c)
+        Input values.
+    order : ndarray of int, shape (k,)
+        Row of each stretch of time; the last one stays.
+    hold : float, s
+        Length of a stretch.
+    """
+    flat = np.ascontiguousarray(values, dtype=np.float64).ravel()
+    table = np.ascontiguousarray(order, dtype=np.float64)
+    meta = np.array([1.0 / hold, table.size, values.shape[1]], dtype=np.float64)
+    last = table.size - 1
+
+    def python(t: Any, channel: Any) -> Any:
+        turn = np.clip(np.asarray(np.asarray(t) / hold + 1e-6, dtype=np.int64), 0, last)
+        return values[table[turn].astype(np.int64), np.asarray(channel)]
+
+    function = FrozenFunction("frozen_rows", python, [second, 1], ["t", "channel"])
+    function.implementations.add_implementation("numpy", python)
+    names = {name: f"_namespacefrozen_rows_{name}" for name in ("values", "order", "meta")}
+    namespace = {"frozen_rows_values": flat, "frozen_rows_order": table, "frozen_rows_meta": meta}
+    cpp = f"""
+    static inline double frozen_rows(const double t, const int channel)
+    {{
+        long turn = (long)(t * {names["meta"]}[0] + 1e-6);
+        const long turns = (long){names["meta"]}[1];
+        if (turn >= turns) turn = turns - 1;
+        const long row = (long){names["order"]}[turn];
+        return {names["values"]}[row * (long){names["meta"]}[2] + channel];
+    }}
+    """
+    cython = f"""
+    cdef double frozen_rows(const double t, const int channel):
+        global {names["values"]}, {names["order"]}, {names["meta"]}
+        cdef long turn = <long>(t * {names["meta"]}[0] + 1e-6)
+        cdef long turns = <long>{names["meta"]}[1]
+        if turn >= turns:
+            turn = turns - 1
+        cdef long row = <long>{names["order"]}[turn]
+        return {names["values"]}[row * <long>{names["meta"]}[2] + channel]
+    """
+    for target, code in (("cpp", cpp), ("cython", cython)):
+        function.implementations.add_implementation(
+            target, code, namespace=namespace, name="frozen_rows"
+        )
+    return function
+
+
 def frozen_values(name: str, values: np.ndarray) -> Function:
     """Brian2 function ``name(i)``: one value for each neuron.
 

@@ -17,7 +17,7 @@ MODELS_EQ = (
     "HRSNN", "HRSNNSpec", "sample_hrsnn", "simulate", "to_brian2", "use_device", "Gamma",
     "LogNormal",
 )  # fmt: skip
-ANALYSIS = ("lyapunov_spectrum", "node_exponents", "LyapunovResult", "LinearReadout")
+ANALYSIS = ("lyapunov_spectrum", "node_exponents", "LyapunovResult", "LinearReadout", "STDPReadout")
 BRAIN_LNP = ("LNP", "prune", "prune_model", "evaluate", "tasks", "load", "save")
 RELIED_ON = [
     *(("models_eq", name) for name in MODELS_EQ),

@@ -14,6 +14,7 @@ from analysis.plots.lyapunov import (
     lyapunov_spectrum,
 )
 from analysis.plots.network import node_exponents_on_network
+from analysis.plots.readout import readout_weights
 from analysis.plots.results import error_against_sops, prediction
 from analysis.plots.structure import eigenvalue_spectrum, weight_histogram, weight_matrix
 
@@ -30,6 +31,7 @@ __all__ = [
     "prediction",
     "raster",
     "rate_histogram",
+    "readout_weights",
     "weight_histogram",
     "weight_matrix",
 ]

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from analysis.readout.linear import LinearClassifier, LinearReadout
+from analysis.readout.stdp import STDPReadout
 
-__all__ = ["LinearClassifier", "LinearReadout"]
+__all__ = ["LinearClassifier", "LinearReadout", "STDPReadout"]

@@ -143,9 +143,9 @@ class SpikingReservoir(TransformerMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=np.float64)
         shape = self._check()
-        self.net_ = self.net
-        if self.net_ is None:
-            self.net_ = sample_hrsnn(HRSNNSpec(n=100), seed=self.seed)
+        self.net_: HRSNN = (
+            sample_hrsnn(HRSNNSpec(n=100), seed=self.seed) if self.net is None else self.net
+        )
         self.mean_ = X.mean(axis=0)
         # The mean over rows of the power of all channels of a row.
         power = float(np.mean((X - self.mean_) ** 2)) * int(np.prod(shape[1:]))

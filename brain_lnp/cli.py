@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_runs
+from brain_lnp import cli_exchange, cli_lyapunov, cli_network, cli_prune, cli_runs
 from brain_lnp.cli_options import Quiet, Verbose
 from brain_lnp.cli_shell import shell
 
@@ -47,6 +47,7 @@ _VERBS: tuple[tuple[Callable[..., Any], str], ...] = (
         cli_network.evaluate,
         "brain-lnp evaluate sparse.npz --task lorenz63 --observe x --horizon 10",
     ),
+    (cli_exchange.convert, "brain-lnp convert sparse.npz sparse.nir"),
     (cli_runs.devices, "brain-lnp devices"),
 )
 for _verb, _example in _VERBS:

@@ -247,6 +247,21 @@ class HRSNN:
             h.update(self.params[name].tobytes())
         return h.hexdigest()
 
+    @classmethod
+    def from_brian2(
+        cls,
+        group: Any,
+        synapses: Any = None,
+        *,
+        namespace: Any = None,
+        level: int = 0,
+        **fields: Any,
+    ) -> HRSNN:
+        """Read a network from a NeuronGroup and Synapses; see :mod:`models_eq.from_brian`."""
+        from models_eq import from_brian
+
+        return from_brian.network_of(group, synapses, namespace, fields, level + 1)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """All per-neuron parameters by name, SI, each of shape (n,)."""
         return {**{name: getattr(self, name) for name in PER_NEURON}, **self.params}

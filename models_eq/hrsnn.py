@@ -248,19 +248,11 @@ class HRSNN:
         return h.hexdigest()
 
     @classmethod
-    def from_brian2(
-        cls,
-        group: Any,
-        synapses: Any = None,
-        *,
-        namespace: Any = None,
-        level: int = 0,
-        **fields: Any,
-    ) -> HRSNN:
-        """Read a network from a NeuronGroup and Synapses; see :mod:`models_eq.from_brian`."""
-        from models_eq import from_brian
+    def from_brian2(cls, group: Any, synapses: Any = None, namespace: Any = None, **fields: Any):  # type: ignore[no-untyped-def]
+        """Read a user's NeuronGroup and Synapses: :func:`models_eq.from_brian.network_of`."""
+        from models_eq.from_brian import network_of
 
-        return from_brian.network_of(group, synapses, namespace, fields, level + 1)
+        return network_of(group, synapses, namespace, fields, 1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All per-neuron parameters by name, SI, each of shape (n,)."""

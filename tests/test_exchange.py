@@ -129,7 +129,7 @@ def test_a_graph_within_a_graph_is_unfolded() -> None:
 def test_nodes_that_have_no_place_are_refused_by_name(tmp_path: Path) -> None:
     one = np.ones(2)
     graph = nir.NIRGraph.from_list(nir.LI(tau=one, r=one, v_leak=one))
-    with pytest.raises(CapabilityError, match="li: expected .* got LI"):
+    with pytest.raises(CapabilityError, match=r"li: expected .* got LI"):
         from_nir(graph)
     loop = to_nir(HRSNN("lif_exp", 2, i=[0], j=[1], w=[1.0], tau_m=0.02))
     loop.nodes["recurrent"].weight = np.eye(2)

@@ -74,6 +74,7 @@ def apply_gains(net: HRSNN, excitatory: float, inhibitory: float) -> HRSNN:
     Returns
     -------
     HRSNN
+        The network with the new weights.
     """
     return net.replace(w=np.where(net.w > 0, net.w * excitatory, net.w * inhibitory))
 

@@ -134,8 +134,9 @@ def steps() -> list[Job]:
 
 def neurons() -> list[Job]:
     """Fewer neurons, at 2 % of the synapses, by every score of Step II."""
-    cells = _grid(("LNP", "random_matched", "activity"), (0.02,), (0.7, 0.5, 0.3))
-    return _portions("neurons", "iid", 400, cells + _grid(HALF, (0.02,), (0.5,)), size=12)
+    names = ("LNP", "LNP, silent first", "random_matched", "activity")
+    cells = _grid(names, (0.02,), (0.7, 0.5, 0.3)) + _grid(HALF, (0.02,), (0.5,))
+    return _portions("neurons", "iid", 400, cells, size=15)
 
 
 def digits() -> list[Job]:

@@ -108,6 +108,7 @@ VARIANTS = {
         Variant("LNP calibrated", "lnp_calibrated", {"connected": 0.0}),
         Variant("LNP literal", "lnp_literal", {"connected": 0.0}),
         _lnp("LNP, no Step I", synapse_score="random"),
+        _lnp("LNP, silent first", silent_first=True),
         _lnp("LNP, Step II random", neuron_score="random"),
         _lnp("LNP, Step II rate", neuron_score="rate"),
         _lnp("LNP, Step II leverage", neuron_score="leverage"),

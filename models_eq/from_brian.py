@@ -34,20 +34,21 @@ def network_of(
         Leaky integrate-and-fire neurons, one equation of the membrane and at most one of a synaptic
         current; or what :func:`~models_eq.to_brian2` made, of any model.
     synapses : Synapses, or sequence of Synapses, or None
-        Recurrent ones, without delays and without plasticity. Several between two neurons become one.
+        Recurrent ones, without delays and plasticity. Several between two neurons become one.
     namespace : Mapping, optional
         Where names are looked up that the objects do not know; by default the caller's scope.
     fields : Mapping
-        Fields of :class:`~models_eq.HRSNN` that Brian2 objects do not hold: ``is_exc``, ``cluster``,
-        ``ids``, ``n_origin``, ``history``.
+        Fields of :class:`~models_eq.HRSNN` that Brian2 objects do not hold: ``is_exc``,
+        ``cluster``, ``ids``, ``n_origin``, ``history``.
     level : int
         How much further up the caller is.
 
     Returns
     -------
     HRSNN
-        With the numbers of the model in SI: potentials in volts where the model has volts. Weights are
-        jumps of the current that drives the membrane (``lif_exp``) or of the membrane (``lif_delta``).
+        With the numbers of the model in SI: potentials in volts where the model has volts. Weights
+        are jumps of the current that drives the membrane (``lif_exp``) or of the membrane
+        (``lif_delta``).
 
     Raises
     ------
@@ -248,7 +249,8 @@ class _Reading:
         return self.number(self.parse(text), "refractory")
 
     def _synapses(self, target: str, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        n, total = self.model.n, {}
+        n = self.model.n
+        total: dict[int, float] = {}
         for p in self.model.projections:
             if p.spikes is not None:
                 raise CapabilityError(

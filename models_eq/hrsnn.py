@@ -248,9 +248,11 @@ class HRSNN:
         return h.hexdigest()
 
     @classmethod
-    def from_brian2(cls, group: Any, synapses: Any = None, namespace: Any = None, **fields: Any):  # type: ignore[no-untyped-def]
-        """Read a user's NeuronGroup and Synapses: :func:`models_eq.from_brian.network_of`."""
-        from models_eq.from_brian import network_of
+    def from_brian2(
+        cls, group: Any, synapses: Any = None, namespace: Any = None, **fields: Any
+    ) -> HRSNN:
+        """:func:`models_eq.from_brian.network_of` (group, synapses, namespace, fields)."""
+        from models_eq.from_brian import network_of  # imports this file
 
         return network_of(group, synapses, namespace, fields, 1)
 

@@ -51,8 +51,8 @@ def from_scipy(matrix: Any, *, tau_m: Any, model: str = "lif_exp", **fields: Any
     Parameters
     ----------
     matrix : sparse or dense array, shape (n, n)
-        Weight from neuron ``column`` to neuron ``row``. Stored entries are synapses, those of value 0
-        too; in a dense array what is not 0.
+        Weight from neuron ``column`` to neuron ``row``. Stored entries are synapses, those of
+        value 0 too; in a dense array what is not 0.
     tau_m : array_like, shape (n,), s, or Quantity
         Membrane time constants.
     model : str

@@ -61,7 +61,7 @@ def to_nir(
     NIR's CubaLIF is ``tau_syn dI/dt = -I + w_in S``, ``tau_mem dv/dt = v_leak - v + r I`` with S a
     train of delta pulses; ``w_in = tau_syn`` (s) and ``r = 1`` make every weight the jump of I that
     it is in :class:`~models_eq.HRSNN`. NIR's LIF is ``tau dv/dt = v_leak - v + r S``; here
-    ``r = tau``. ``v_leak`` is ``v_rest + i_ext``. Refractory periods, and the labels of neurons, have no
+    ``r = tau``. ``v_leak`` is ``v_rest + i_ext``. Refractory periods and labels of neurons have no
     place in NIR; they lie in the graph's metadata, so that :func:`from_nir` restores the network
     exactly. Weights are a dense matrix of shape (post, pre), 8 n^2 bytes before compression.
 

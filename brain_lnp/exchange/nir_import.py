@@ -60,8 +60,8 @@ def from_nir(source: Any) -> HRSNN:
     MissingFileError, FormatError
         For a file that is not there, damaged or foreign.
     CapabilityError
-        For nodes that a network of ours cannot hold, by name: convolutions, delays, pools, integrators
-        without leak or threshold.
+        For nodes that a network of ours cannot hold, by name: convolutions, delays, pools,
+        integrators without leak or threshold.
 
     See Also
     --------
@@ -95,8 +95,8 @@ def read_nir(source: Any) -> NIRNetwork:
     -----
     Nodes LIF, CubaLIF, Linear, Affine, Scale, Input, Output and graphs within graphs, joined in
     any way; chains of linear nodes are multiplied out. A weight W onto a LIF becomes the kick
-    ``r W/tau`` of ``lif_delta``, onto a CubaLIF the jump ``r w_in W/tau_syn`` of ``lif_exp``; a bias becomes
-    ``i_ext``. Metadata of our own restore the rest, unless they contradict the graph.
+    ``r W/tau`` of ``lif_delta``, onto a CubaLIF the jump ``r w_in W/tau_syn`` of ``lif_exp``;
+    a bias becomes ``i_ext``. Metadata of our own restore the rest, unless they contradict it.
     """
     if isinstance(source, (str, os.PathLike)):
         where, tree = str(source), read_tree(source)
@@ -159,12 +159,14 @@ def _network(tree: Tree) -> NIRNetwork:
         tell(["the filter of a bias through a synapse, which is taken as settled"], "lif_exp",
              strict=False, stacklevel=4)  # fmt: skip
     empty = np.zeros(0, dtype=np.int64)
-    own = {key: np.concatenate([neurons[name][key] for name in names]) for key in neurons[names[0]]}
+    fields: dict[str, Any] = {
+        key: np.concatenate([neurons[name][key] for name in names]) for key in neurons[names[0]]
+    }
     net = HRSNN(
         "lif_exp" if kinds == {CUBA} else "lif_delta", n,
         i=np.concatenate([empty, *i]), j=np.concatenate([empty, *j]),
         w=np.concatenate([np.zeros(0), *w]),
-        cluster=np.repeat(np.arange(len(names)), list(sizes.values())), **own,
+        cluster=np.repeat(np.arange(len(names)), list(sizes.values())), **fields,
     )  # fmt: skip
     dense = np.zeros((sum(channels.values()), n))
     for row, column, kick in ins:

@@ -76,8 +76,8 @@ for receptor, mine in (("excitatory", a["w"] > 0), ("inhibitory", a["w"] < 0)):
     rows = [(int(i), int(j), float(w), DT)
             for i, j, w in zip(a["i"][mine], a["j"][mine], a["w"][mine])]
     if rows:
-        sim.Projection(neurons, neurons, sim.FromListConnector(rows, column_names=["weight", "delay"]),
-                       sim.StaticSynapse(), receptor_type=receptor)
+        connector = sim.FromListConnector(rows, column_names=["weight", "delay"])
+        sim.Projection(neurons, neurons, connector, sim.StaticSynapse(), receptor_type=receptor)
 neurons.record("spikes")
 sim.run(DURATION)
 trains = neurons.get_data().segments[0].spiketrains

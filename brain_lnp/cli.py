@@ -17,6 +17,7 @@ import typer
 
 from brain_lnp import (
     cli_data,
+    cli_exchange,
     cli_lyapunov,
     cli_network,
     cli_plan,
@@ -121,6 +122,13 @@ _VERBS: tuple[tuple[Callable[..., Any], str | tuple[str, ...]], ...] = (
         (
             "brain-lnp evaluate sparse.npz --task lorenz63 --observe x --horizon 10",
             "brain-lnp evaluate sparse.npz --task digits --json",
+        ),
+    ),
+    (
+        cli_exchange.convert,
+        (
+            "brain-lnp convert sparse.npz sparse.nir",
+            "brain-lnp convert sparse.npz sparse.py --simulator pynn",
         ),
     ),
     (cli_runs.devices, ("brain-lnp devices", "brain-lnp devices --json")),

@@ -247,6 +247,15 @@ class HRSNN:
             h.update(self.params[name].tobytes())
         return h.hexdigest()
 
+    @classmethod
+    def from_brian2(
+        cls, group: Any, synapses: Any = None, namespace: Any = None, **fields: Any
+    ) -> HRSNN:
+        """:func:`models_eq.from_brian.network_of` (group, synapses, namespace, fields)."""
+        from models_eq.from_brian import network_of  # imports this file
+
+        return network_of(group, synapses, namespace, fields, 1)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """All per-neuron parameters by name, SI, each of shape (n,)."""
         return {**{name: getattr(self, name) for name in PER_NEURON}, **self.params}

@@ -183,7 +183,17 @@ class SpikingReservoir(TransformerMixin, BaseEstimator):
         return traces[0] if self.kind == "series" else traces.reshape(len(X), -1)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the outputs: ``neuron12`` by original index, ``neuron12_w0`` with windows."""
+        """Names of the outputs: ``neuron12`` by original index, ``neuron12_w0`` with windows.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For scikit-learn's pipelines.
+
+        Returns
+        -------
+        ndarray of str, shape (outputs,)
+        """
         check_is_fitted(self)
         ids = self.net_.ids
         if self.kind == "series" or self.windows == 1:

@@ -24,6 +24,7 @@ def readout_weights(readout: Any, *, order: Any = None, ax: Axes | None = None) 
         Order of the features from left to right. Default: by the output that each excites
         most, so that the features of one output lie together, strongest first.
     ax : Axes, optional
+        Where to draw; a new figure by default.
 
     Returns
     -------

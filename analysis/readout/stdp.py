@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import validation
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from analysis.readout._balance import Balance
 from analysis.readout._layer import Layer, answer, learn
@@ -213,21 +213,20 @@ class STDPReadout(ClassifierMixin, BaseEstimator):
             w_max=float(self.w_max),
         )
 
-    def _samples(self, X: Any, y: Any = None, *, reset: bool = False) -> Any:
+    def _samples(self, X: Any, y: Any = "no_validation", *, reset: bool = False) -> Any:
         """Checked traces, and labels where they are given."""
-        options: dict[str, Any] = {"dtype": np.float64, "allow_nd": True, "reset": reset}
-        if y is None:
-            X = validate_data(self, X, **options)
-        else:
-            X, y = validate_data(self, X, y, **options)
-        if X.ndim > 3:
-            raise ParameterError("X", "(samples, features) or (samples, rows, features)", X.shape)
-        check_non_negative(X, type(self).__name__)
-        if X.ndim == 3:
-            self.n_features_in_: int = X.shape[2] if reset else self.n_features_in_
-            if X.shape[2] != self.n_features_in_:
-                raise ParameterError("X", f"{self.n_features_in_} features", f"{X.shape[2]}")
-        return X if y is None else (X, y)
+        rows = X.shape[1] if isinstance(X, np.ndarray) and X.ndim == 3 else 0
+        if rows and not isinstance(y, str):
+            y = validation.column_or_1d(y, warn=True)
+            validation.check_consistent_length(X, y)
+        # Rows one after the other have as many features as a sample has in each of them.
+        flat = X.reshape(-1, X.shape[2]) if rows else X
+        given = "no_validation" if rows else y
+        checked = validation.validate_data(self, flat, given, dtype=np.float64, reset=reset)
+        X = checked if isinstance(given, str) else checked[0]
+        validation.check_non_negative(X, type(self).__name__)
+        X = X.reshape(-1, rows, X.shape[1]) if rows else X
+        return X if isinstance(y, str) else (X, y if rows else checked[1])
 
     def _begin(self, classes: np.ndarray) -> None:
         self.classes_ = classes
@@ -325,7 +324,7 @@ class STDPReadout(ClassifierMixin, BaseEstimator):
         return self
 
     def _scores(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
+        validation.check_is_fitted(self)
         layer = self._layer()
         X = self._samples(X)
         counts, drive = answer(layer, self.balance_(X), self.coef_.T, self.intercept_)

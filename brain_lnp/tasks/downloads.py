@@ -183,6 +183,18 @@ def fetch_data(name: str, directory: str | os.PathLike[str] | None = None) -> li
 def read_data(name: str, directory: str | os.PathLike[str] | None = None) -> ImageSet:
     """Images of a data set whose files are there; nothing is downloaded.
 
+    Parameters
+    ----------
+    name : str
+        One of ``DATASETS``.
+    directory : path-like, optional
+        Where data sets lie, each in a folder of its name; by default ``$BRAIN_LNP_DATA`` or the
+        user's cache.
+
+    Returns
+    -------
+    ImageSet
+
     Raises
     ------
     MissingFileError

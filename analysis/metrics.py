@@ -163,6 +163,11 @@ def accuracy(y_true: Any, y_pred: Any) -> float:
     y_true, y_pred : array_like, shape (n,)
         Labels: integers, strings or booleans.
 
+    Returns
+    -------
+    float
+        0 to 1.
+
     Raises
     ------
     ParameterError

@@ -1,6 +1,7 @@
 """``brain-lnp``: one verb for each arrow of the flow.
 
-Exit status: 0 done; 1 a fault of the program; 2 the user's input is wrong; 130 interrupted.
+Exit status: 0 done; 1 a fault of the program; 2 the user's input is wrong; 130 interrupted, 143
+terminated.
 """
 
 from __future__ import annotations
@@ -14,11 +15,20 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp import cli_lyapunov, cli_network, cli_prune, cli_runs
+from brain_lnp import (
+    cli_data,
+    cli_lyapunov,
+    cli_network,
+    cli_plan,
+    cli_prune,
+    cli_report,
+    cli_runs,
+    cli_sweep,
+)
 from brain_lnp.cli_options import Quiet, Verbose
 from brain_lnp.cli_shell import shell
 
-DONE, FAULT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAULT, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 NAME = "brain-lnp"
 
 # Older releases of typer bring click's class of this name, later ones their own.
@@ -26,31 +36,99 @@ _UsageError: type[Exception] = next(
     cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException"
 )
 
+
+def _epilog(*examples: str) -> str:
+    """Examples below a help text, one a line."""
+    return "\n\n".join(f"Example: {one}" for one in examples)
+
+
 app = typer.Typer(
     name=NAME,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Example: brain-lnp demo --quick",
+    epilog=_epilog(
+        "brain-lnp demo --quick",
+        "brain-lnp prune net.npz --synapses 0.1 -o sparse.npz",
+        "brain-lnp --install-completion",
+    ),
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-_VERBS: tuple[tuple[Callable[..., Any], str], ...] = (
-    (cli_runs.demo, "brain-lnp demo --quick -o runs/first"),
-    (cli_runs.run, "brain-lnp run experiment.toml -o runs/l63 --jobs 2"),
-    (cli_runs.report, "brain-lnp report runs/l63"),
-    (cli_network.sample, "brain-lnp sample --n 400 --seed 1 -o net.npz"),
-    (cli_network.simulate, "brain-lnp simulate net.npz --duration '2 s' -o traj.npz"),
-    (cli_lyapunov.lyapunov, "brain-lnp lyapunov net.npz --spectrum 10 --duration '5 s'"),
-    (cli_prune.prune, "brain-lnp prune net.npz --synapses 0.1 --neurons 0.5 -o sparse.npz"),
+# A verb, and examples that its help text ends with.
+_VERBS: tuple[tuple[Callable[..., Any], str | tuple[str, ...]], ...] = (
+    (
+        cli_runs.demo,
+        (
+            "brain-lnp demo --quick -o runs/first",
+            "brain-lnp demo --seed 1 --seed 2 --jobs 2",
+        ),
+    ),
+    (
+        cli_runs.run,
+        (
+            "brain-lnp run experiment.toml -o runs/l63 --jobs 2",
+            "brain-lnp run experiment.toml --device cpp_standalone --json",
+        ),
+    ),
+    (
+        cli_report.report,
+        (
+            "brain-lnp report runs/l63",
+            "brain-lnp report runs/l63 --against random_matched -o l63.html",
+        ),
+    ),
+    (
+        cli_report.compare,
+        (
+            "brain-lnp compare runs/l63 runs/other -o compared.html",
+            "brain-lnp compare runs/a runs/b runs/c --json",
+        ),
+    ),
+    (cli_sweep.sweep, "brain-lnp sweep sweep.toml -o runs/sweep --jobs 2"),
+    (cli_plan.plan, "brain-lnp plan experiment.toml --jobs 2"),
+    (
+        cli_network.sample,
+        (
+            "brain-lnp sample --n 400 --seed 1 -o net.npz",
+            "brain-lnp sample --spec experiment.toml -o net.npz --force",
+        ),
+    ),
+    (
+        cli_network.simulate,
+        (
+            "brain-lnp simulate net.npz --duration '2 s' -o traj.npz",
+            "brain-lnp simulate net.npz --noise 0.35 --device cython --json",
+        ),
+    ),
+    (
+        cli_lyapunov.lyapunov,
+        (
+            "brain-lnp lyapunov net.npz --spectrum 10 --duration '5 s'",
+            "brain-lnp lyapunov net.npz --nodes weighted --json",
+        ),
+    ),
+    (
+        cli_prune.prune,
+        (
+            "brain-lnp prune net.npz --synapses 0.1 --neurons 0.5 -o sparse.npz",
+            "brain-lnp prune net.npz --synapses 800 --checkpoint state.npz -o sparse.npz",
+            "brain-lnp prune net.npz --synapses 0.1 --method activity"
+            " --stimulus-task lorenz63 -o active.npz",
+        ),
+    ),
     (
         cli_network.evaluate,
-        "brain-lnp evaluate sparse.npz --task lorenz63 --observe x --horizon 10",
+        (
+            "brain-lnp evaluate sparse.npz --task lorenz63 --observe x --horizon 10",
+            "brain-lnp evaluate sparse.npz --task digits --json",
+        ),
     ),
-    (cli_runs.devices, "brain-lnp devices"),
+    (cli_runs.devices, ("brain-lnp devices", "brain-lnp devices --json")),
 )
-for _verb, _example in _VERBS:
-    app.command(epilog=f"Example: {_example}")(_verb)
+for _verb, _examples in _VERBS:
+    _listed = (_examples,) if isinstance(_examples, str) else _examples
+    app.command(epilog=_epilog(*_listed))(_verb)
+app.add_typer(cli_data.app, name="data")
 
 
 def _version(value: bool) -> None:
@@ -99,6 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = command.main(args=arguments, prog_name=NAME, standalone_mode=False)
     except _UsageError as error:
         return _wrong(_of_usage(error, arguments))
+    except SystemExit as left:  # by the completion of a shell
+        return left.code if isinstance(left.code, int) else DONE
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as error:
@@ -106,7 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _wrong(str(error))
         return _fault(error)
     if status == INTERRUPTED:
-        shell.line(f"interrupted: {shell.resume or 'nothing was written; run it again'}")
+        what, status = ("terminated", TERMINATED) if shell.terminated else ("interrupted", status)
+        shell.line(f"{what}: {shell.resume or 'nothing was written; run it again'}")
     return status if isinstance(status, int) else DONE
 
 

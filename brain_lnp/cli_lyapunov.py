@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp.cli_network import Duration, MaybeOutput, Noise, run_network, save_if_asked
+from brain_lnp.cli_network import Duration, Noise, run_network, save_if_asked
 from brain_lnp.cli_options import (
     Device,
     Force,
     Json,
+    MaybeOutput,
     Net,
     Quiet,
     Seed,
@@ -150,7 +151,7 @@ def _nodes(
         if output is not None:
             output_file(output, force)
         net = load_network(network)
-        with choose_device(device), shell.working(f"{definition} exponents of {net.n} neurons"):
+        with choose_device(device), shell.simulating(f"{definition} exponents of {net.n} neurons"):
             found = node_exponents(
                 net, _frozen(net, duration, noise, seed) or _still(net, duration),
                 definition=definition, horizon=horizon, seed=seed,

@@ -12,19 +12,19 @@ from brain_lnp.cli_options import (
     Device,
     Force,
     Json,
+    MaybeOutput,
     Net,
+    Output,
     Quiet,
     Seed,
     Verbose,
     choose_device,
     load_network,
     output_file,
+    task_names,
 )
 from brain_lnp.cli_shell import shell
 
-_OUT = typer.Option("--output", "-o", metavar="FILE.npz", help="Where to save it.")
-Output = Annotated[Path, _OUT]
-MaybeOutput = Annotated[Path | None, _OUT]
 Duration = Annotated[str, typer.Option(metavar="TIME", help="Biological time, such as '5 s'.")]
 Step = Annotated[str, typer.Option(metavar="TIME", help="Time step.")]
 Noise = Annotated[
@@ -127,7 +127,7 @@ def run_network(
         stimulus = noise_stimulus(net, duration, sd=noise, hold=f"{hold!r} s", seed=seed)
     with (
         choose_device(device),
-        shell.working(f"simulating {duration} of {net.n} neurons"),
+        shell.simulating(f"simulating {net.n} neurons"),
     ):
         return net, run(net, stimulus, duration=duration, dt=dt, record=record or (), seed=seed)
 
@@ -144,7 +144,11 @@ def save_if_asked(value: Any, output: Path | None) -> Path | None:
 def evaluate(
     network: Net,
     task: Annotated[
-        str, typer.Option(help="lorenz63, rossler, mackey_glass, csv, digits or images.")
+        str,
+        typer.Option(
+            help="lorenz63, rossler, mackey_glass, csv, digits or images.",
+            autocompletion=task_names,
+        ),
     ],
     observe: Annotated[
         str | None, typer.Option(help="Variables the network sees, such as x or xyz.")
@@ -185,7 +189,7 @@ def evaluate(
         "washout": washout, "hold": hold, "input_sd": input_sd,
     }  # fmt: skip
     asked = make_task({key: value for key, value in given.items() if value is not None}, seed)
-    with choose_device(device), shell.working(f"evaluating {asked.name}"):
+    with choose_device(device), shell.simulating(f"evaluating {asked.name}"):
         found = run(net, asked, dt=dt, seed=seed)
     data = found.to_dict()
     if not as_json:  # what does not apply

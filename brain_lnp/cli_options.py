@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
 import re
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,8 +64,15 @@ def choose_device(name: str) -> Any:
     return use_device(name)
 
 
+def _terminate(number: int, frame: object) -> None:
+    """End the work in order, workers and locks included, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is being put in order is not cut short
+    shell.terminated = True
+    raise KeyboardInterrupt
+
+
 def restore_interrupt() -> None:
-    """Let Ctrl-C interrupt again.
+    """Let Ctrl-C interrupt again, and SIGTERM end things in the same orderly way.
 
     Brian2 takes the signal when it is imported, ends the running simulation early and goes on as
     if nothing had been: the spikes of half a run would be taken for those of the whole.
@@ -71,6 +81,8 @@ def restore_interrupt() -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)
 
 
 def amount(text: str, name: str) -> float | int:
@@ -89,6 +101,46 @@ def known(name: str, names: Sequence[str], option: str) -> str:
 
     one_of(name, tuple(names), option)
     return name
+
+
+# -- completion ------------------------------------------------------------------------------------
+
+
+def _listed(name: str, begun: str) -> list[str]:
+    """Names in a table of ``brain_lnp/config.py`` that begin like ``begun``."""
+    # Read, not imported: importing Brian2 takes longer than a press of the tab key may take.
+    found = importlib.util.find_spec("brain_lnp.config")
+    if found is None or found.origin is None:
+        return []
+    with suppress(OSError):
+        for node in ast.parse(Path(found.origin).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign):
+                target, value = node.targets[0], node.value
+            elif isinstance(node, ast.AnnAssign) and node.value is not None:
+                target, value = node.target, node.value
+            else:
+                continue
+            if isinstance(target, ast.Name) and target.id == name:
+                items: list[Any] = value.keys if isinstance(value, ast.Dict) else []
+                items = value.elts if isinstance(value, ast.Tuple) else items
+                names = (str(item.value) for item in items if isinstance(item, ast.Constant))
+                return [one for one in names if one.startswith(begun)]
+    return []
+
+
+def method_names(incomplete: str) -> list[str]:
+    """Methods of pruning that begin like ``incomplete``, for completion in a shell."""
+    return _listed("METHODS", incomplete)
+
+
+def task_names(incomplete: str) -> list[str]:
+    """The same for tasks."""
+    return _listed("TASKS", incomplete)
+
+
+def device_names(incomplete: str) -> list[str]:
+    """The same for devices."""
+    return _listed("DEVICES", incomplete)
 
 
 # -- options that several verbs have ---------------------------------------------------------------
@@ -121,7 +173,31 @@ Json = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seeds = Annotated[
+    list[int] | None,
+    typer.Option("--seed", help="Seeds in place of the file's; may be given several times."),
+]
 Net = Annotated[Path, typer.Argument(metavar="NET", help="A network (.npz) of sample or prune.")]
 Device = Annotated[
-    str, typer.Option(help="auto, numpy, cython or cpp_standalone; see `brain-lnp devices`.")
+    str,
+    typer.Option(
+        help="auto, numpy, cython or cpp_standalone; see `brain-lnp devices`.",
+        autocompletion=device_names,
+    ),
+]
+MaybeDevice = Annotated[
+    str | None,
+    typer.Option(
+        help="In place of the experiment's; see `brain-lnp devices`.", autocompletion=device_names
+    ),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.")]
+_OUT = typer.Option("--output", "-o", metavar="FILE.npz", help="Where to save it.")
+Output = Annotated[Path, _OUT]
+MaybeOutput = Annotated[Path | None, _OUT]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Run folder; an interrupted run is resumed there."
+    ),
 ]

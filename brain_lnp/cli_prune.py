@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp.cli_network import Output, about
+from brain_lnp.cli_network import about
 from brain_lnp.cli_options import (
     Device,
     Force,
     Json,
     Net,
+    Output,
     Quiet,
     Seed,
     Verbose,
@@ -21,7 +22,9 @@ from brain_lnp.cli_options import (
     choose_device,
     known,
     load_network,
+    method_names,
     output_file,
+    task_names,
 )
 from brain_lnp.cli_shell import shell
 
@@ -41,10 +44,17 @@ def prune(
         ),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="lnp, or a baseline such as random_matched or activity.")
+        str,
+        typer.Option(
+            help="lnp, or a baseline such as random_matched or activity.",
+            autocompletion=method_names,
+        ),
     ] = "lnp",
     stimulus_task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="Input for activity-based pruning.")
+        str | None,
+        typer.Option(
+            metavar="TASK", help="Input for activity-based pruning.", autocompletion=task_names
+        ),
     ] = None,
     n_iter: Annotated[int | None, typer.Option(help="Iterations of lnp.")] = None,
     option: Annotated[
@@ -85,6 +95,11 @@ def prune(
     stimulus = _stimulus_of(method, stimulus_task, net, seed)
     options: dict[str, Any] = {} if n_iter is None else {"n_iter": n_iter}
     options |= _settings(option or [])
+    shell.resume = (
+        "nothing was written; with --checkpoint FILE.npz it could go on from its last iteration"
+        if checkpoint is None
+        else f"run the same command again to go on from {checkpoint}"
+    )
     with choose_device(device), shell.progress(method) as progress:
         result = run(
             net,

@@ -1,34 +1,29 @@
-"""Verbs of whole experiments: demo, run, report; and devices."""
+"""Verbs of whole experiments: demo, run; and devices."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brain_lnp.cli_options import Json, Quiet, Verbose, restore_interrupt
+from brain_lnp.cli_options import (
+    Folder,
+    Jobs,
+    Json,
+    MaybeDevice,
+    Quiet,
+    Seeds,
+    Verbose,
+    restore_interrupt,
+)
 from brain_lnp.cli_shell import duration, shell
 
 if TYPE_CHECKING:
     from brain_lnp.config import Experiment
-
-_FOLDER = typer.Option(
-    "--output", "-o", metavar="FOLDER", help="Run folder; an interrupted run is resumed there."
-)
-Folder = Annotated[Path | None, _FOLDER]
-MaybeDevice = Annotated[
-    str | None,
-    typer.Option(help="In place of the experiment's; see `brain-lnp devices`."),
-]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Processes.")]
-Seeds = Annotated[
-    list[int] | None,
-    typer.Option("--seed", help="Seeds in place of the demo's; may be given several times."),
-]
 
 
 def demo(
@@ -102,7 +97,7 @@ def _run(experiment: Experiment, folder: Path, jobs: int | None, as_json: bool) 
         if is_new and not any((folder / "units").glob("*")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    _show(result, as_json, begun, figures=experiment.output.figures)
+    show(result, as_json, begun, figures=experiment.output.figures)
 
 
 def _check(experiment: Experiment) -> None:
@@ -120,38 +115,14 @@ def _check(experiment: Experiment) -> None:
         budget(share, net.n, f"prune.neurons.{k}", 1)
 
 
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+def show(
+    result: Any,
+    as_json: bool,
+    begun: float | None,
+    *,
+    figures: bool = True,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the table and the figures of a finished run again, without computing anything."""
-    _show(_finished(folder), as_json, None)
-
-
-def _finished(folder: Path) -> Any:
-    from brain_lnp.experiment import ExperimentResult
-    from brain_lnp.summary import summarise
-    from models_eq.errors import FormatError, MissingFileError
-
-    if not folder.is_dir():
-        raise MissingFileError(str(folder), "the folder of a run", "none")
-    source = folder / "results.json"
-    if not source.is_file():
-        hint = "An unfinished run goes on with: brain-lnp run EXPERIMENT.toml -o FOLDER"
-        raise MissingFileError(str(folder), "the folder of a finished run", "no results.json", hint)
-    try:
-        data = json.loads(source.read_bytes())
-        rows = data if isinstance(data, list) else data["rows"]
-        baselines = [] if isinstance(data, list) else data["baselines"]
-        return ExperimentResult(rows, summarise(rows), baselines, folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise FormatError(str(source), "the results of a run", why) from None
-
-
-def _show(result: Any, as_json: bool, begun: float | None, *, figures: bool = True) -> None:
     """Print the results, then draw the figures: a figure that fails hides no result."""
     from brain_lnp.report import summary_table, write_figures
 
@@ -167,6 +138,7 @@ def _show(result: Any, as_json: bool, begun: float | None, *, figures: bool = Tr
         data = {
             "folder": result.folder, "figures": paths, "seconds": seconds,
             "summary": result.summary, "baselines": result.baselines, "rows": result.rows,
+            **(more or {}),
         }  # fmt: skip
         shell.results(data, as_json=True)
         return
@@ -174,6 +146,7 @@ def _show(result: Any, as_json: bool, begun: float | None, *, figures: bool = Tr
         shell.write(f"figure   {path}")
     if seconds is not None:
         shell.write(f"time     {duration(seconds)}")
+        shell.say(f"one page with all of it: brain-lnp report {result.folder}")
 
 
 def devices(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:

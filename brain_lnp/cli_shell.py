@@ -33,20 +33,23 @@ class Shell:
     ----------
     quiet, verbose : bool
         What was asked for, before or after the verb.
+    terminated : bool
+        Whether it is SIGTERM that ended the work, not Ctrl-C.
     resume : str
-        What to tell after Ctrl-C.
+        What to tell after either.
     err : rich.console.Console
         Standard error: log and progress go through one console, or they would garble each other.
     """
 
     quiet: bool = False
     verbose: bool = False
+    terminated: bool = False
     resume: str = ""
     err: Console = field(default_factory=lambda: Console(stderr=True))
 
     def reset(self) -> None:
         """Start anew; several calls may share one process."""
-        self.quiet = self.verbose = False
+        self.quiet = self.verbose = self.terminated = False
         self.resume = ""
         self.err = Console(stderr=True)
 
@@ -164,6 +167,15 @@ class Shell:
             self.line(f"{title}: {text} ({done} of {total}{left})")
 
         return report
+
+    @contextmanager
+    def simulating(self, title: str) -> Iterator[None]:
+        """Show how far the simulations of a block are, in ms of biological time."""
+        from models_eq.progress import told
+
+        with self.progress(title) as report:
+            with told(lambda done, total: report("ms", round(1e3 * done), round(1e3 * total))):
+                yield
 
     def working(self, text: str) -> Any:
         """Context manager: a spinner while something of unknown length runs."""

@@ -8,14 +8,23 @@ import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 from brian2.units.fundamentalunits import DIMENSIONLESS
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from brain_lnp.tables import build, kinds, law, one_of, plain, toml_key, toml_value, translated
-from models_eq.errors import FormatError, MissingFileError, ParameterError
+from brain_lnp.tables import (
+    build,
+    kinds,
+    law,
+    one_of,
+    plain,
+    read_text,
+    toml_key,
+    toml_value,
+    translated,
+)
+from models_eq.errors import FormatError, ParameterError
 from models_eq.neurons import neuron_model
 from models_eq.spec import HRSNNSpec
 from models_eq.topology import Topology
@@ -41,7 +50,6 @@ TASKS: Mapping[str, tuple[str, ...]] = {
     "images": ("path", *_IMAGES),
 }
 _NEEDED = {"csv": ("path", "column"), "images": ("path",)}
-_MAX_BYTES = 2**20
 
 
 def _as_tuple(value: Any) -> Any:
@@ -63,11 +71,13 @@ Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a file: unknown keys and other types are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ExperimentSection(_Section):
+class ExperimentSection(Section):
     """``[experiment]``: name, seeds (a list, or how many from 0 on), device and processes."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
@@ -96,7 +106,7 @@ class ExperimentSection(_Section):
         return one_of(value, DEVICES)
 
 
-class NetworkSection(_Section):
+class NetworkSection(Section):
     """``[network]``: the fields of :class:`~models_eq.HRSNNSpec`; what is left out is its default.
 
     A law is a table such as ``{kind = "gamma", shape = 3, mean = "20 ms"}`` or one value; kinds
@@ -156,7 +166,7 @@ class NetworkSection(_Section):
         return build(lambda: HRSNNSpec(**values), at, kinds(given, Topology))
 
 
-class PruneSection(_Section):
+class PruneSection(Section):
     """``[prune]``: methods, fractions kept, iterations, and options as one table a method."""
 
     methods: Texts
@@ -188,7 +198,7 @@ class PruneSection(_Section):
         return value
 
 
-class TaskSection(_Section):
+class TaskSection(Section):
     """One ``[[tasks]]``: its name and its arguments; what is left out is the task's default."""
 
     name: str
@@ -236,13 +246,13 @@ class TaskSection(_Section):
         return {k: v for k, v in dict(self).items() if k != "name" and v is not None}
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     """``[output]``: what is written beside the results."""
 
     figures: bool = True
 
 
-class Experiment(_Section):
+class Experiment(Section):
     """A whole experiment. Two that ask for the same computation have the same ``digest``."""
 
     experiment: ExperimentSection
@@ -328,20 +338,7 @@ def load_experiment(path: str | os.PathLike[str]) -> Experiment:
     ParameterError
         If it cannot be read, or for what is wrong inside, with the dotted key as ``field``.
     """
-    source = Path(path)
-    if not source.exists():
-        raise MissingFileError(str(source), "an existing TOML file", "none")
-    if not source.is_file() or source.stat().st_size > _MAX_BYTES:
-        raise FormatError(str(source), "a TOML file of at most 1 MiB", "another thing")
-    try:
-        data = source.read_bytes()
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise FormatError(str(source), "UTF-8 text", f"other bytes in line {line}") from None
-    except OSError as error:
-        raise ParameterError(str(source), "a file that can be read", str(error.strerror)) from None
-    return parse_experiment(text, str(source))
+    return parse_experiment(read_text(path), str(path))
 
 
 def demo_experiment(name: str = "demo.toml") -> Experiment:

@@ -160,10 +160,26 @@ def evaluate_batch(
 
     Tasks with the same input share one simulation, and networks run side by side.
 
+    Parameters
+    ----------
+    nets : sequence of HRSNN
+        Networks that descend from one.
+    tasks : sequence of Task
+        What they are asked to do.
+    readout, dt, tau, seed
+        As for :func:`evaluate`.
+
     Returns
     -------
     list (networks) of list (tasks) of Evaluation
         As :func:`evaluate` would give one by one.
+
+    Raises
+    ------
+    ParameterError
+        For networks of different origins.
+    SilentNetworkError
+        If a network does not spike at all during a task.
     """
     nets, tasks = list(nets), list(tasks)
     if not nets:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,28 @@ def run_experiment(
     return result
 
 
+def evaluation_groups(
+    experiment: Experiment, found: Sequence[Cell]
+) -> list[tuple[str, list[Cell], list[int]]]:
+    """Evaluation units: one a seed and family of tasks, images in smaller portions.
+
+    Each is its key, the networks, and the numbers of the tasks.
+    """
+    by_family: dict[str, list[int]] = {}
+    for number, section in enumerate(experiment.tasks):
+        given = {k: v for k, v in section.arguments().items() if k != "horizon"}
+        by_family.setdefault(f"{section.name} {sorted(given.items())}", []).append(number)
+    groups = []
+    for seed in experiment.experiment.seeds:
+        mine = [cell for cell in found if cell.seed == seed]
+        for number, (family, members) in enumerate(by_family.items()):
+            size = 4 if family.startswith(("digits", "images")) else len(mine)
+            for start in range(0, len(mine), size):
+                key = f"evaluate_t{number}_seed{seed}_{start}"
+                groups.append((key, mine[start : start + size], members))
+    return groups
+
+
 class _Work:
     """The units of an experiment, run in processes, stored as they come."""
 
@@ -135,25 +158,9 @@ class _Work:
         self.device, self.jobs = device, jobs
         self.progress = progress or (lambda text, done, total: None)
         self.cells = cells(experiment)
-        self.groups = self._groups()
+        self.groups = evaluation_groups(experiment, self.cells)
         self.total = len(self.cells) + len(self.groups) + len(experiment.experiment.seeds)
         self.done = 0
-
-    def _groups(self) -> list[tuple[str, list[Cell], list[int]]]:
-        """Evaluation units: one a seed and family of tasks, images in smaller portions."""
-        by_family: dict[str, list[int]] = {}
-        for number, section in enumerate(self.experiment.tasks):
-            given = {k: v for k, v in section.arguments().items() if k != "horizon"}
-            by_family.setdefault(f"{section.name} {sorted(given.items())}", []).append(number)
-        groups = []
-        for seed in self.experiment.experiment.seeds:
-            mine = [cell for cell in self.cells if cell.seed == seed]
-            for number, (family, members) in enumerate(by_family.items()):
-                size = 4 if family.startswith(("digits", "images")) else len(mine)
-                for start in range(0, len(mine), size):
-                    key = f"evaluate_t{number}_seed{seed}_{start}"
-                    groups.append((key, mine[start : start + size], members))
-        return groups
 
     def tick(self, text: str) -> None:
         self.done += 1
@@ -193,12 +200,13 @@ class _Work:
         other = next((k for k, c in enumerate(calls) if c[1][1].method not in LNP_METHODS), 0)
         if other > 1:
             calls.insert(1, calls.pop(other))
-        for cell, net, record in run_calls(calls, self.jobs):
-            self.run.save_network(cell.key, net)
-            self.run.store(cell.key, record)
-            self.run.drop_checkpoint(cell.key)
-            networks[cell] = net
-            self.tick(f"pruned {cell.key}")
+        with closing(run_calls(calls, self.jobs)) as pruned:
+            for cell, net, record in pruned:
+                self.run.save_network(cell.key, net)
+                self.run.store(cell.key, record)
+                self.run.drop_checkpoint(cell.key)
+                networks[cell] = net
+                self.tick(f"pruned {cell.key}")
         self.run.end_checkpoints()
         return networks
 
@@ -222,10 +230,11 @@ class _Work:
                 self.tick(f"{key} (done before)")
                 continue
             calls.append(delayed(keyed)(key, baseline_rows, tasks, self.names, seed))
-        for key, rows in run_calls(calls, self.jobs):
-            self.run.store(key, {"rows": rows})
-            found[key] = rows
-            self.tick(key)
+        with closing(run_calls(calls, self.jobs)) as judged:
+            for key, rows in judged:
+                self.run.store(key, {"rows": rows})
+                found[key] = rows
+                self.tick(key)
         rows = [row for key, *_ in self.groups for row in found[key]]
         seeds = self.experiment.experiment.seeds
         return rows, [row for seed in seeds for row in found[f"baselines_seed{seed}"]]

@@ -88,6 +88,10 @@ class LNP:
         above it, the synapses that matter most are kept more surely.
     neuron_score : str
         Score of Step II: ``betweenness``, ``degree``, ``rate``, ``random`` or ``leverage``.
+    silent_first : bool, optional
+        Whether Step II drops neurons that are silent under noise, or unreachable, before all
+        others. By default in the modes ``literal`` and ``calibrated``; a neuron that is silent
+        under noise may well speak under an input, and without such neurons rates are higher.
     distance : {'hops', 'inverse_weight'}
         Length of an edge for betweenness.
     add : float
@@ -147,6 +151,7 @@ class LNP:
     times_weight: bool | None = None
     sharpness: float = 1.0
     neuron_score: str = "betweenness"
+    silent_first: bool | None = None
     distance: Literal["hops", "inverse_weight"] = "hops"
     add: float = 0.02
     timescales: Literal["off", "exponents", "capacity", "rate"] | None = None
@@ -184,6 +189,11 @@ class LNP:
     def weighted(self) -> bool:
         """Whether the Lyapunov matrix is multiplied by |w|."""
         return self.mode == "tuned" if self.times_weight is None else self.times_weight
+
+    @property
+    def drops_silent_first(self) -> bool:
+        """Whether Step II drops silent and unreachable neurons before all others."""
+        return self.mode != "tuned" if self.silent_first is None else self.silent_first
 
     @property
     def added(self) -> float:

@@ -114,14 +114,21 @@ class RunFolder(UnitFolder):
             For rows that are not plain data with finite numbers.
         """
         text = json_text({"rows": [dict(row) for row in rows], **(more or {})}, "results")
-        plain = json.loads(text)["rows"]
-        columns = list(dict.fromkeys(key for row in plain for key in row))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in plain:
-            writer.writerow(
-                {k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
-            )
         write_text(self.path / "results.json", text)
-        write_text(self.path / "results.csv", table.getvalue())
+        write_text(self.path / "results.csv", csv_text(json.loads(text)["rows"]))
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of plain data as CSV: None is empty, lists and tables are JSON.
+
+    Columns stand in the order in which they first occur.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
+        )
+    return table.getvalue()

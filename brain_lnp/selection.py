@@ -130,7 +130,8 @@ class Selection:
         else:
             c, _ = calibrated_covariance(graph.tau_m, coupling_matrix(graph, graph.w))
             value = leverage(c, n_k)
-        return select_neurons(value, n_k, rng, dead=unreachable(graph) | (rate == 0))
+        dead = unreachable(graph) | (rate == 0) if self.settings.drops_silent_first else None
+        return select_neurons(value, n_k, rng, dead=dead)
 
     def choose_synapses(
         self, k: int, raw: HRSNN, scores: np.ndarray, matrix: np.ndarray, m_k: int

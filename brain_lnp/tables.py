@@ -5,17 +5,20 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from brian2.units.fundamentalunits import DIMENSIONLESS, Dimension
 from pydantic import ValidationError
 
 from models_eq.distributions import Distribution, as_distribution
-from models_eq.errors import ParameterError
+from models_eq.errors import FormatError, MissingFileError, ParameterError
 from models_eq.units import to_si
 
+_MAX_BYTES = 2**20
 _DIMENSIONLESS_KEYS = ("shape", "cv", "weights")
 
 
@@ -148,3 +151,21 @@ def translated(failure: ValidationError, models: Mapping[str, Any]) -> Parameter
         return renamed(ParameterError(field, "one of the keys " + keys, "this key"), field)
     expected = problem["msg"].removeprefix("Input should ").removeprefix("be ")
     return ParameterError(field, expected.replace("tuple", "list"), given)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a TOML file; errors as of :func:`~brain_lnp.config.load_experiment`."""
+    source = Path(path)
+    if not source.exists():
+        raise MissingFileError(str(source), "an existing TOML file", "none")
+    if not source.is_file() or source.stat().st_size > _MAX_BYTES:
+        raise FormatError(str(source), "a TOML file of at most 1 MiB", "another thing")
+    try:
+        data = source.read_bytes()
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FormatError(str(source), "UTF-8 text", f"other bytes in line {line}") from None
+    except OSError as error:
+        raise ParameterError(str(source), "a file that can be read", str(error.strerror)) from None
+    return text

@@ -30,9 +30,12 @@ class Transfer:
     error : float
         Of the pruned network: NRMSE, or the share of wrong labels.
     dense_error : float
-        Of the dense network with the same readout.
+        Of the dense network with its ordinary readout.
     ratio : float or None
         The first over the second; None where the dense network makes no error.
+    readout_error : float
+        Of the dense network with the readout that was used: ``dense_error`` unless that one is
+        robust.
     alpha : float
         Strength of the readout.
     n_neurons, n_synapses : int
@@ -46,6 +49,7 @@ class Transfer:
     error: float
     dense_error: float
     ratio: float | None
+    readout_error: float
     alpha: float
     n_neurons: int
     n_synapses: int
@@ -62,6 +66,7 @@ def transfer(
     tasks: Sequence[Task],
     readout: LinearReadout | None = None,
     *,
+    robust: bool = False,
     dt: Any = "1 ms",
     tau: Any = "50 ms",
     seed: int = 0,
@@ -78,6 +83,10 @@ def transfer(
         What the networks are asked to do.
     readout : LinearReadout, optional
         Template of the readout; labels get the classifier with the same settings.
+    robust : bool
+        Regularise the readout, for each pruned network anew, with how far that network's traces
+        stray from the dense network's under the inputs of the training part (see Notes). Series
+        only.
     dt, tau : Quantity or str
         Time step, and time constant of the filtered spikes.
     seed : int
@@ -90,7 +99,7 @@ def transfer(
     Raises
     ------
     ParameterError
-        For a network that does not descend from the dense one.
+        For a network that does not descend from the dense one, or a robust readout of labels.
     SilentNetworkError
         If a network does not spike at all during a task.
 
@@ -99,10 +108,22 @@ def transfer(
     The readout is fitted and regularised on the dense network's training and validation parts,
     as ``evaluate`` does. Features are matched through ``ids``; that of a removed neuron is held
     at its mean over the dense training part.
+
+    An ordinary readout weighs small differences between traces that a stand-in does not keep. The
+    robust one minimises ``|Y - X B|^2 + |E B|^2 + alpha n |B|^2``, X the centred traces of the
+    dense network, E the deviations of the pruned one from them: ridge regression with an error in
+    the regressors. Targets are only ever paired with the dense network's traces, so that this is
+    not retraining.
+
+    References
+    ----------
+    Fuller 1987, Measurement Error Models, 10.1002/9780470316665.
     """
     if not isinstance(dense, HRSNN):
         raise ParameterError("dense", "an HRSNN", type(dense).__name__)
     nets, tasks = list(nets), list(tasks)
+    if robust and any(task.metric != "nrmse" for task in tasks):
+        raise ParameterError("robust", "False for tasks with labels", robust)
     columns = [rows_of(dense, net) for net in nets]
     template = LinearReadout() if readout is None else readout
     decay = positive_seconds(tau, "tau")
@@ -118,23 +139,38 @@ def transfer(
             own = features[0]
             estimator = template.for_targets(y)
             estimator.fit(own[train], y[train], own[validation], y[validation])
-            reference = _error(task, y[test], estimator.predict(own[test]))
+            reference = own_error = _error(task, y[test], estimator.predict(own[test]))
             for position, (net, present) in enumerate(zip(nets, columns, strict=True)):
-                seen = np.tile(own[train].mean(axis=0), (len(own[test]), 1))
-                seen[:, present] = features[position + 1][test]
-                error = _error(task, y[test], estimator.predict(seen))
+                seen = np.tile(own[train].mean(axis=0), (len(own), 1))
+                seen[:, present] = features[position + 1]
+                if robust:
+                    x, t = _with_deviations(own[train], seen[train], y[train])
+                    estimator.fit(x, t, own[validation], y[validation])
+                    own_error = _error(task, y[test], estimator.predict(own[test]))
+                error = _error(task, y[test], estimator.predict(seen[test]))
                 result[position][k] = Transfer(
                     task=task.name,
                     metric=task.metric,
                     error=error,
                     dense_error=reference,
                     ratio=error / reference if reference > 0 else None,
+                    readout_error=own_error,
                     alpha=float(estimator.alpha_),
                     n_neurons=net.n,
                     n_synapses=net.n_synapses,
                     digest=net.digest,
                 )
     return [[one for one in row if one is not None] for row in result]
+
+
+def _with_deviations(
+    own: np.ndarray, other: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that add ``E'E`` to the Gram matrix, and nothing to the means or to ``X'Y``."""
+    off = (other - own) / np.sqrt(2)
+    mean = own.mean(axis=0)
+    rows = np.concatenate([own, mean + off, mean - off])
+    return rows, np.concatenate([targets, np.tile(targets.mean(axis=0), (2 * len(off), 1))])
 
 
 def _all_features(

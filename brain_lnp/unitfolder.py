@@ -240,13 +240,16 @@ class UnitFolder:
             raise FormatError(str(path), "the unit as it was stored", "other content")
         return dict(unit["data"])
 
-    def done(self, key: str) -> bool:
-        """Whether a unit was stored and is intact; a damaged one is reported in the log."""
+    def kept(self, key: str) -> dict[str, Any] | None:
+        """The stored data of a unit, or None; a damaged one is reported in the log."""
         try:
-            self.fetch(key)
+            return self.fetch(key)
         except MissingFileError:
-            return False
+            return None
         except FormatError as error:
             logger.warning("Computing unit %r again: %s", key, error)
-            return False
-        return True
+            return None
+
+    def done(self, key: str) -> bool:
+        """Whether a unit was stored and is intact; a damaged one is reported in the log."""
+        return self.kept(key) is not None

@@ -1,40 +1,27 @@
-"""Independent calls in processes of this machine, and jobs whose results are kept as they come."""
+"""Independent calls in other processes, and jobs whose results are kept as they come."""
 
 from __future__ import annotations
 
-import gc
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from joblib import Parallel, parallel_config
-from threadpoolctl import threadpool_limits  # type: ignore[import]
-
+from brain_lnp.pool import Call, Died, Pool, Processes, single_threaded
 from brain_lnp.unitfolder import UnitFolder
-from models_eq.errors import ParameterError
+from models_eq.errors import ParameterError, WorkerError
 
 logger = logging.getLogger("brain_lnp.workers")
 
 Progress = Callable[[str, int, int], None]
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-
-_settled = False
 
 
-def _in_worker(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in a worker process, made ready once."""
-    global _settled
-    if not _settled:
-        # Brian2 collects garbage before every run, which takes longer than a short run where
-        # hundreds of thousands of objects of imported modules are looked through each time.
-        gc.freeze()
-        _settled = True
-    return function(*args, **kwargs)
-
-
-def run_calls(calls: Sequence[Call], processes: int) -> Iterator[Any]:
+def run_calls(
+    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]], processes: int
+) -> Generator[Any, None, None]:
     """Results of calls, as of ``joblib.delayed``, in the order in which they come.
 
     Parameters
@@ -42,19 +29,23 @@ def run_calls(calls: Sequence[Call], processes: int) -> Iterator[Any]:
     calls : sequence of (function, args, kwargs)
     processes : int
         1 runs them here, one after the other.
+
+    Raises
+    ------
+    WorkerError
+        If a process dies over a call, and again when it is tried once more.
     """
     if processes == 1 or len(calls) < 2:
         for function, args, kwargs in calls:
-            # As in processes of their own: sums differ in their last digits with the number
-            # of threads, and results must not depend on the number of processes.
-            with threadpool_limits(limits=1):
-                done = function(*args, **kwargs)
-            yield done
+            yield single_threaded(partial(function, **kwargs), *args)
         return
-    # One BLAS thread a process: more would fight for the same cores.
-    wrapped = [(_in_worker, (function, *args), kwargs) for function, args, kwargs in calls]
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from Parallel(n_jobs=processes, return_as="generator_unordered")(wrapped)
+    bound = [(partial(function, **kwargs), args) for function, args, kwargs in calls]
+    with closing(Processes(processes).run(bound)) as finished:
+        for _, found in finished:
+            if isinstance(found, Died):
+                hint = "Try fewer processes"
+                raise WorkerError("processes", "workers that live", found.why, hint)
+            yield found
 
 
 @dataclass(frozen=True)
@@ -93,12 +84,20 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def _guarded(job: Job) -> tuple[str, dict[str, Any] | None, str]:
+def _guarded(job: Job) -> tuple[dict[str, Any] | None, str]:
     try:
-        return job.key, dict(job.call(*job.args)), ""
+        return dict(job.call(*job.args)), ""
     except Exception as error:  # whatever it is, the other jobs go on
         logger.debug("%s", traceback.format_exc())
-        return job.key, None, f"{type(error).__name__}: {error}"
+        return None, f"{type(error).__name__}: {error}"
+
+
+class _Here:
+    """A pool that is this process."""
+
+    def run(self, calls: Sequence[Call]) -> Generator[tuple[int, Any], None, None]:
+        for number, (function, args) in enumerate(calls):
+            yield number, single_threaded(function, *args)
 
 
 def run_jobs(
@@ -107,6 +106,8 @@ def run_jobs(
     *,
     processes: int = 1,
     progress: Progress | None = None,
+    pool: Pool | None = None,
+    landed: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> Outcome:
     """Run jobs, or those of them that a folder does not hold yet.
 
@@ -118,14 +119,19 @@ def run_jobs(
         Results are kept there as they come. A run that was interrupted, or killed, goes on from
         them; jobs that failed are tried again.
     processes : int
-        Processes on this machine.
+        Processes on this machine; 1 is this one.
     progress : callable, optional
         Called as ``progress(text, done, total)``.
+    pool : Pool, optional
+        Where they run, in place of ``processes``: see :mod:`brain_lnp.pool`.
+    landed : callable, optional
+        Called as ``landed(key, result)`` with every result, those kept before included.
 
     Returns
     -------
     Outcome
-        A job that failed is listed there and does not stop the others.
+        A job that failed, or over which its process died, is listed there and does not stop the
+        others.
 
     Raises
     ------
@@ -139,20 +145,32 @@ def run_jobs(
         twice = next(key for k, key in enumerate(keys) if key in keys[:k])
         raise ParameterError("jobs", "a key of its own for each", twice)
     tell = progress or (lambda text, done, total: None)
-    results = {key: folder.fetch(key) for key in keys if folder.done(key)}
+    note = landed or (lambda key, result: None)
+    results: dict[str, dict[str, Any]] = {}
+    for key in keys:
+        if (kept := folder.kept(key)) is not None:
+            results[key] = kept
+            note(key, kept)
     failures: dict[str, str] = {}
     done = len(results)
     tell(f"{done} done before", done, len(jobs))
     open_ = [job for job in jobs if job.key not in results]
-    for key, found, why in run_calls([(_guarded, (job,), {}) for job in open_], processes):
-        done += 1
-        if found is None:
-            failures[key] = why
-            logger.warning("%s failed: %s", key, why)
-            tell(f"{key} failed: {why}", done, len(jobs))
-            continue
-        folder.store(key, found)
-        results[key] = folder.fetch(key)
-        tell(key, done, len(jobs))
+    # With several processes asked for, one open job runs in one of its own too: it may die.
+    here = pool is None and processes == 1
+    where = _Here() if here else pool or Processes(processes)
+    # Closed at once where something fails here: no worker computes on for nobody.
+    with closing(where.run([(_guarded, (job,)) for job in open_])) as finished:
+        for number, found in finished:
+            key, done = open_[number].key, done + 1
+            result, why = (None, found.why) if isinstance(found, Died) else found
+            if result is None:
+                failures[key] = why
+                logger.warning("%s failed: %s", key, why)
+                tell(f"{key} failed: {why}", done, len(jobs))
+                continue
+            folder.store(key, result)
+            results[key] = folder.fetch(key)
+            note(key, results[key])
+            tell(key, done, len(jobs))
     ordered = {key: results[key] for key in keys if key in results}
     return Outcome(ordered, {key: failures[key] for key in keys if key in failures})

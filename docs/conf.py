@@ -73,7 +73,26 @@ def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) ->
     return True if re.fullmatch("set_.*_request", name) else None
 
 
+def _page(
+    role: str, raw: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = ()
+) -> tuple[list[Any], list[Any]]:
+    """Link a page by its name where there is one, and name it otherwise."""
+    from docutils import nodes
+    from sphinx.addnodes import pending_xref
+
+    source = Path(__file__).parent / f"{text}.md"
+    if not source.is_file():
+        return [nodes.inline("", text.replace("_", " "))], []
+    title = re.search(r"^# (.*)", source.read_text(encoding="utf-8"), re.MULTILINE)
+    shown = title[1] if title else text
+    options = {"reftarget": f"/{text}", "refdomain": "std", "reftype": "doc"}
+    link = pending_xref("", nodes.inline("", shown), refexplicit=True, refwarn=True, **options)
+    link["refdoc"] = inliner.document.settings.env.docname
+    return [link], []
+
+
 def setup(app: Any) -> None:
-    """Connect the two above."""
+    """Connect what stands above."""
+    app.add_role("page", _page)
     app.connect("autodoc-process-docstring", _escape_bars, priority=900)  # after numpydoc
     app.connect("autodoc-skip-member", _skip)

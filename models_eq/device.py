@@ -93,7 +93,13 @@ def capability(device: str) -> Capability:
 
 
 def capabilities() -> list[Capability]:
-    """Capability of every device, in the order of ``DEVICES``."""
+    """Capability of every device, in the order of ``DEVICES``.
+
+    Returns
+    -------
+    list of Capability
+        One for each device.
+    """
     return [capability(device) for device in DEVICES]
 
 

@@ -74,6 +74,13 @@ def as_distribution(value: Any, name: str, dimension: Dimension | None = None) -
 class Mixture(Distribution):
     """Mixture of laws of one dimension; weights are normalised to sum to 1.
 
+    Parameters
+    ----------
+    components : sequence of Distribution
+        Laws of one dimension.
+    weights : sequence of float
+        How much each counts, above 0.
+
     Examples
     --------
     >>> fast_and_slow = Mixture((Delta("10 ms"), Delta("100 ms")), (3, 1))
@@ -158,6 +165,13 @@ class Mixture(Distribution):
 @dataclass(frozen=True, repr=False)
 class Clipped(Distribution):
     """A law whose values outside [low, high] are moved to the bound (not drawn anew).
+
+    Parameters
+    ----------
+    base : Distribution
+        The law.
+    low, high : Quantity, float or str
+        Bounds, in the dimension of ``base``.
 
     Notes
     -----

@@ -87,3 +87,7 @@ class ConvergenceError(BrainLNPError, ArithmeticError):
 
 class CapabilityError(BrainLNPError, NotImplementedError):
     """A method that does not apply to this model; the hint names one that does."""
+
+
+class WorkerError(BrainLNPError, RuntimeError):
+    """A process of a pool that died over its work: killed, or out of memory."""

@@ -252,7 +252,7 @@ class HRSNN:
         return {**{name: getattr(self, name) for name in PER_NEURON}, **self.params}
 
     def replace(self, **changes: Any) -> HRSNN:
-        """Return a copy with some fields changed; the result is checked again."""
+        """Return a copy with the fields in ``changes`` changed; the result is checked again."""
         names = {f.name for f in fields(self)}
         unknown = set(changes) - names
         if unknown:

@@ -244,7 +244,7 @@ class Distribution(ABC):
 
     @staticmethod
     def from_dict(data: Any, name: str = "distribution") -> Distribution:
-        """Build any law from what ``to_dict`` gives; ``name`` is used in errors.
+        """Build any law from ``data``, as ``to_dict`` gives it; ``name`` is used in errors.
 
         Raises
         ------

@@ -49,7 +49,7 @@ class BrianObjects:
         return [self.group, *recurrent, *self.inputs]
 
     def network(self, *more: BrianObject) -> Network:
-        """Return a Brian2 Network of these objects and the given monitors."""
+        """Return a Brian2 Network of these objects and of ``more``, such as monitors."""
         return Network(*self.objects, *more)
 
 
@@ -186,6 +186,11 @@ def to_brian2(
     BrianObjects
         ``.group`` (NeuronGroup, equations visible), ``.synapses`` (Synapses or None) and
         ``.network(*monitors)``.
+
+    Raises
+    ------
+    ParameterError
+        For an argument that does not fit the network, naming it.
 
     Examples
     --------

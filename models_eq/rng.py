@@ -9,7 +9,9 @@ import numpy as np
 
 from models_eq.errors import ParameterError
 
-STREAMS = ("topology", "weights", "timescales", "v_init", "input", "noise", "prune", "readout")
+STREAMS = (
+    "topology", "weights", "timescales", "v_init", "input", "noise", "prune", "readout", "sweep",
+)  # fmt: skip
 
 
 def check_seed(seed: int) -> int:

@@ -22,6 +22,11 @@ _SMALLEST_MASS = 1e-12
 class Delta(Distribution):
     """One value for all.
 
+    Parameters
+    ----------
+    value : Quantity, float or str
+        The value.
+
     Examples
     --------
     >>> Delta("20 ms").mean
@@ -62,7 +67,13 @@ class Delta(Distribution):
 
 @dataclass(frozen=True, repr=False)
 class Uniform(Distribution):
-    """Uniform law on [low, high)."""
+    """Uniform law on [low, high).
+
+    Parameters
+    ----------
+    low, high : Quantity, float or str
+        Bounds, ``low`` below ``high``.
+    """
 
     low: float
     high: float
@@ -100,7 +111,15 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True, repr=False)
 class Gamma(Distribution):
-    """Gamma law of a given shape and mean; variance mean^2/shape."""
+    """Gamma law of a given shape and mean; variance mean^2/shape.
+
+    Parameters
+    ----------
+    shape : float
+        Shape, above 0.
+    mean : Quantity, float or str
+        Mean, above 0.
+    """
 
     shape: float
     mean: float
@@ -141,6 +160,13 @@ class Gamma(Distribution):
 @dataclass(frozen=True, repr=False)
 class LogNormal(Distribution):
     """Lognormal law of a given mean and coefficient of variation.
+
+    Parameters
+    ----------
+    mean : Quantity, float or str
+        Mean, above 0.
+    cv : float
+        Standard deviation over mean, at least 0.
 
     Notes
     -----

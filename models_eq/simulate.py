@@ -15,6 +15,7 @@ from models_eq.hrsnn import HRSNN
 from models_eq.inputs import attach_stimulus
 from models_eq.network import BrianObjects, build
 from models_eq.plan import Plan, make_plan
+from models_eq.progress import reporting
 from models_eq.reading import attach_monitors, read
 from models_eq.stimulus import Stimulus
 from models_eq.trajectory import Trajectory
@@ -106,8 +107,16 @@ def simulate_batch(
 ) -> list[Trajectory]:
     """Simulate several unconnected networks of one model side by side in one Brian2 run.
 
-    Parameters are those of :func:`simulate`; ``stimulus`` is one for all or one for each, all
-    with the same hold, rows and trials.
+    Parameters
+    ----------
+    nets : sequence of HRSNN
+        Networks of one model.
+    stimulus : Stimulus or sequence of Stimulus, optional
+        One for all or one for each, all with the same hold, rows and trials.
+    duration, dt, record, sample_dt, copies, seed
+        As for :func:`simulate`.
+    initial_state : sequence of Mapping, optional
+        One for each network.
 
     Returns
     -------
@@ -136,7 +145,8 @@ def simulate_batch(
         monitors = attach_monitors(built, plan)
         network = built.network(*monitors.values())
         started = time.perf_counter()
-        network.run(plan.rounds * plan.n_steps * plan.dt * second, namespace={})
+        total = plan.rounds * plan.n_steps * plan.dt * second
+        network.run(total, namespace={}, **reporting())
         build_and_run()
         return read(built, monitors, plan, device, time.perf_counter() - started)
 

@@ -217,7 +217,7 @@ class HRSNNSpec:
 
     @classmethod
     def from_dict(cls, data: Any) -> HRSNNSpec:
-        """Build a spec from what ``to_dict`` gives; keys left out take the defaults.
+        """Build a spec from ``data``, as ``to_dict`` gives it; keys left out take the defaults.
 
         Raises
         ------

@@ -325,6 +325,11 @@ def slow_stimulus(
         Length of a sample.
     rng : numpy.random.Generator
         Source of randomness.
+
+    Returns
+    -------
+    Stimulus
+        Frozen input of the original neurons, without trials.
     """
     n_origin, channels = whole(n_origin, "n_origin"), whole(channels, "channels")
     sd = deviation(sd)

@@ -98,6 +98,11 @@ def save(value: Any, path: str | os.PathLike[str]) -> Path:
     path : path-like
         Target; must end in ``.npz`` (nothing is appended). An existing file is replaced.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     ParameterError
@@ -166,6 +171,11 @@ def load(path: str | os.PathLike[str], expected: Any = None) -> Any:
         The file; its name does not matter, its content does.
     expected : type or tuple of types, optional
         Refuse values of any other type.
+
+    Returns
+    -------
+    HRSNN or another registered type
+        The value, equal to what was saved.
 
     Raises
     ------

@@ -31,6 +31,11 @@ __all__ = [
 class ErdosRenyi(Topology):
     """Each ordered pair is an edge with probability p, independently.
 
+    Parameters
+    ----------
+    p : float
+        Probability of an edge, 0 to 1.
+
     References
     ----------
     Gilbert 1959, 10.1214/aoms/1177706098
@@ -57,7 +62,13 @@ class ErdosRenyi(Topology):
 
 @dataclass(frozen=True)
 class FixedInDegree(FixedDegree):
-    """Every neuron listens to k others, drawn uniformly without replacement."""
+    """Every neuron listens to k others, drawn uniformly without replacement.
+
+    Parameters
+    ----------
+    k : int or float
+        Inputs of each neuron: a number, or below 1 a share of all neurons.
+    """
 
     k: int | float
 
@@ -81,6 +92,13 @@ class SmallWorld(FixedDegree):
     Neurons lie on a ring and listen to their k nearest neighbours (an odd k takes one more from
     the side of the lower index). Then the source of each edge is, with probability ``rewire``,
     replaced by a uniformly drawn other neuron.
+
+    Parameters
+    ----------
+    k : int or float
+        Inputs of each neuron: a number, or below 1 a share of all neurons.
+    rewire : float
+        Probability that an edge gets another source, 0 to 1.
 
     Notes
     -----
@@ -129,6 +147,13 @@ class DistanceDependent(FixedDegree):
     Positions are uniform on the unit square with periodic borders; the k sources are drawn one
     by one without replacement, with weights exp(-d^2/(2 sigma^2)) in the distance d.
 
+    Parameters
+    ----------
+    k : int or float
+        Inputs of each neuron: a number, or below 1 a share of all neurons.
+    sigma : float
+        Reach, in sides of the square.
+
     Notes
     -----
     Successive draws are made at once: the k largest of log weight plus Gumbel noise have the
@@ -145,7 +170,7 @@ class DistanceDependent(FixedDegree):
         require(self.sigma > 0, name, "a width above 0 (the torus has side 1)", self.sigma)
 
     def positions(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Positions on the unit torus, shape (n, 2).
+        """Positions of n neurons on the unit torus, shape (n, 2), drawn from ``rng``.
 
         They are the first thing that ``sample`` draws: a generator in the same state gives the
         positions of the graph that ``sample`` would draw from it.
@@ -172,6 +197,15 @@ class Clustered(FixedDegree):
 
     Every neuron has k inputs, round(inside k) of them drawn uniformly from its own cluster and
     the others uniformly from all other clusters.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Clusters.
+    k : int or float
+        Inputs of each neuron: a number, or below 1 a share of all neurons.
+    inside : float
+        Share of them from its own cluster, 0 to 1.
     """
 
     n_clusters: int

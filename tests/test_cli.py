@@ -118,13 +118,13 @@ def test_the_help_of_a_verb_has_an_example_that_parses(
     monkeypatch.setenv("COLUMNS", "200")
     said = call(verb, "--help")
     assert said.status == 0 and said.err == ""
-    example = re.search(r"Example: brain-lnp (.*)", said.out)
-    assert example is not None, said.out
-    words = shlex.split(example[1])
-    assert words[0] == verb
+    examples = re.findall(r"Example: brain-lnp (.*)", said.out)
+    assert examples, said.out
     command = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]
-    context = command.make_context(verb, words[1:])
-    assert context.params["as_json"] is False
+    for words in map(shlex.split, examples):
+        assert words[0] == verb
+        context = command.make_context(verb, words[1:])
+        assert context.params["as_json"] is ("--json" in words)
     assert shell.quiet is False
 
 
@@ -133,6 +133,41 @@ def test_help_lists_every_verb_and_no_argument_means_help(call: Call) -> None:
     assert said.status == 0
     assert all(re.search(rf"^\W*{verb} ", said.out, re.M) for verb in VERBS)
     assert call() == said
+
+
+def test_completion_knows_the_names_that_the_program_knows() -> None:
+    from brain_lnp import config
+    from brain_lnp.cli_options import device_names, method_names, task_names
+
+    assert method_names("") == list(config.METHODS) and device_names("") == list(config.DEVICES)
+    assert task_names("") == list(config.TASKS)
+    assert method_names("lnp_") == ["lnp_literal", "lnp_calibrated"] and task_names("q") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("brain-lnp sim", ["simulate"]),
+        ("brain-lnp prune net.npz --synapses 0.1 --method lnp_c", ["lnp_calibrated"]),
+        ("brain-lnp simulate net.npz --device cyt", ["cython"]),
+        ("brain-lnp evaluate net.npz --task dig", ["digits"]),
+        ("brain-lnp prune --chec", ["--checkpoint"]),
+        ("brain-lnp prune --method nonsense", []),
+    ],
+)
+def test_a_shell_completes_verbs_options_and_names(
+    words: str, found: list[str], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_BRAIN_LNP_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    said = call()
+    assert said.out.split() == found and said.err == ""
+
+
+def test_a_shell_is_told_how_to_complete(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_BRAIN_LNP_COMPLETE", "source_bash")
+    assert "complete -o default -F" in call().out
 
 
 def test_version(call: Call) -> None:

@@ -17,6 +17,7 @@ KINDS = {
     "MissingFileError": FileNotFoundError,
     "DeviceError": RuntimeError,
     "SilentNetworkError": RuntimeError,
+    "WorkerError": RuntimeError,
     "ConvergenceError": ArithmeticError,
     "CapabilityError": NotImplementedError,
 }

@@ -23,7 +23,7 @@ from brain_lnp import config, iteration, methods, selection
 from brain_lnp.iteration import PruningRun
 from brain_lnp.lnp import LNP, LNP_METHODS, NEURON_SCORES, _schedule
 from brain_lnp.methods import METHODS, prune
-from brain_lnp.selection import StabilityWarning
+from brain_lnp.selection import Selection, StabilityWarning
 from models_eq.device import use_device
 from models_eq.errors import BudgetError, ParameterError, SilentNetworkError, UnitError
 from models_eq.hrsnn import HRSNN, PER_NEURON
@@ -175,6 +175,21 @@ def test_the_rate_score_keeps_the_fastest(net):
     found = lnp(net, neurons=0.8, synapses=0.5, **options).net
     rate = rates(simulate(net, noise_stimulus(net, SHORT, seed=0), seed=0))
     assert rate[found.ids].min() >= rate[np.setdiff1d(net.ids, found.ids)].max()
+
+
+@pytest.mark.parametrize(("mode", "usual"), [("calibrated", True), ("tuned", False)])
+def test_silent_neurons_go_first_where_asked(mode, usual, net):
+    rate = np.where(np.arange(N) < 10, 0.0, 10.0)
+    even = np.ones(net.n_synapses)
+    kept = {}
+    for first in (None, True, False):
+        settings = LNP(mode=mode, neuron_score="random", silent_first=first)
+        keep = Selection(settings, 0).choose_neurons(0, net, even, net.n_synapses, N - 10, rate)
+        assert keep.sum() == N - 10
+        kept[first] = int(keep[:10].sum())
+    assert kept[True] == 0
+    assert kept[False] > 5, "chance spares most of them"
+    assert kept[None] == kept[usual]
 
 
 # -- literal -----------------------------------------------------------------------------------

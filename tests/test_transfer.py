@@ -81,11 +81,32 @@ def test_several_networks_and_tasks_of_both_kinds(net: HRSNN, series: Task) -> N
     assert transfer(net, [], [series]) == []
 
 
+def test_a_robust_readout_against_a_recomputation_by_hand(net: HRSNN, series: Task) -> None:
+    other = net.replace(w=0.8 * net.w)
+    found = transfer(net, [other], [series], LinearReadout(alphas=[1e-9]), robust=True)[0][0]
+    train, _, test = series.split
+    x, z, y = features(net, series), features(other, series), series.targets
+    x, z = x.astype(float), z.astype(float)
+    mean, level, off = x[train].mean(axis=0), y[train].mean(axis=0), z[train] - x[train]
+    gram = (x[train] - mean).T @ (x[train] - mean) + off.T @ off
+    # A neuron that is silent in training has no say.
+    weights = np.linalg.lstsq(gram, (x[train] - mean).T @ (y[train] - level))[0]
+    by_hand = [nrmse(y[test], (one[test] - mean) @ weights + level) for one in (z, x)]
+    assert [found.error, found.readout_error] == pytest.approx(by_hand, rel=1e-3)
+    plain = transfer(net, [other], [series], LinearReadout(alphas=[1e-9]))[0][0]
+    assert found.dense_error == plain.dense_error == plain.readout_error
+    assert found.error < plain.error, "the plain readout weighs what the other network lacks"
+    itself = transfer(net, [net], [series], robust=True)[0][0]
+    assert itself.error == itself.readout_error == pytest.approx(itself.dense_error, rel=0.2)
+
+
 def test_strangers_and_silence_are_refused(net: HRSNN, series: Task) -> None:
     with pytest.raises(ParameterError, match="descends"):
         transfer(net.keep_neurons([0, 1]), [net], [series])
     with pytest.raises(ParameterError, match="dense"):
         transfer("net", [net], [series])  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="robust"):
+        transfer(net, [net], [tasks.digits(seed=1)], robust=True)
     silent = net.replace(i_ext=-1e3)
     with pytest.raises(SilentNetworkError, match="spikes during"):
         transfer(net, [silent], [series])

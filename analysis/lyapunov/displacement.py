@@ -105,6 +105,11 @@ def displacement_growth(
     initial_state, seed
         As in :func:`models_eq.simulate`.
 
+    Returns
+    -------
+    DisplacementGrowth
+        Distances over time, and the rate to compare them with.
+
     Raises
     ------
     CapabilityError

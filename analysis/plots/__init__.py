@@ -6,6 +6,7 @@ matplotlib is imported when a function is called, and no global setting of it is
 from __future__ import annotations
 
 from analysis.plots.activity import node_exponents, raster, rate_histogram
+from analysis.plots.labels import confusion
 from analysis.plots.lyapunov import (
     convergence,
     displacement_growth,
@@ -17,6 +18,7 @@ from analysis.plots.results import error_against_sops, prediction
 from analysis.plots.structure import eigenvalue_spectrum, weight_histogram, weight_matrix
 
 __all__ = [
+    "confusion",
     "convergence",
     "displacement_growth",
     "eigenvalue_spectrum",

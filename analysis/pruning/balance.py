@@ -58,6 +58,7 @@ def balanced_mask(net: HRSNN, count: int, p: Any, rng: np.random.Generator) -> n
     Parameters
     ----------
     net : HRSNN
+        The network, with m synapses.
     count : int
         Number of synapses to keep, 0 to m.
     p : array_like, shape (m,)
@@ -65,6 +66,7 @@ def balanced_mask(net: HRSNN, count: int, p: Any, rng: np.random.Generator) -> n
         Constant p gives a uniformly random balanced mask; a synapse with p = 0 is kept only
         where its row has too few others, even at the cost of uneven outputs.
     rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------

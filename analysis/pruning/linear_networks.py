@@ -200,6 +200,7 @@ def prune_linear(
     density : float
         Fraction of the synapses to keep, above 0 and at most 1; met exactly up to rounding.
     rng : numpy.random.Generator
+        Source of randomness.
     method : {'noise', 'uniform', 'weight', 'largest'}, optional
         Probabilities by `noise_probabilities`, all equal, or proportional to \\|A_ij\\| (at most
         1); or the largest \\|A_ij\\| for certain, ties at random.

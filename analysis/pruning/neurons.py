@@ -26,6 +26,7 @@ def betweenness(
     Parameters
     ----------
     net : HRSNN
+        The network, with m synapses.
     distance : {'hops', 'inverse_weight'}, optional
         Length of a synapse: 1, or 1/|w| (a weight of 0 then connects nothing).
     samples : int, optional
@@ -254,6 +255,7 @@ def select_neurons(
     Parameters
     ----------
     scores : array_like, shape (n,)
+        Such as of :func:`betweenness`.
     n_keep : int
         How many to keep, 1 to n.
     rng : numpy.random.Generator

@@ -199,11 +199,13 @@ def delocalise(
     Parameters
     ----------
     net : HRSNN
+        The network, with m synapses.
     a : array_like or sparse array, shape (n, n), 1/s
         System matrix of the linear model of `net`, in (post, pre) order.
     n_add : int
         Synapses to add, at least 0.
     rng : numpy.random.Generator
+        Source of randomness.
     fraction : float, optional
         Share of the modes, by IPR, that counts as localised.
     modes : int, optional

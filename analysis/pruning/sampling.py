@@ -90,6 +90,7 @@ def sample_exact(p: Any, rng: np.random.Generator) -> np.ndarray:
         inclusion probabilities; they are then first scaled (and capped at 1) to the
         nearest whole sum.
     rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------

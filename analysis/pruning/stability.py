@@ -92,6 +92,7 @@ def spectral_abscissa(a: Any) -> float:
     Parameters
     ----------
     a : array_like or sparse array, shape (n, n), 1/s
+        The matrix.
 
     Returns
     -------
@@ -145,6 +146,12 @@ def is_hurwitz(a: Any) -> bool:
     Parameters
     ----------
     a : array_like or sparse array, shape (n, n)
+        The matrix.
+
+    Returns
+    -------
+    bool
+        True if the spectral abscissa is below 0.
     """
     return spectral_abscissa(a) < 0.0
 
@@ -276,7 +283,9 @@ def calibrated_scale(tau: Any, coupling: Any, fraction: float = 0.8) -> float:
     Parameters
     ----------
     tau : array_like, scalar or shape (n,), s
+        Time constants, D = diag(1/tau).
     coupling : array_like or sparse array, shape (n, n), 1/s
+        L in (post, pre) order.
     fraction : float, optional
         Above 0 and below 1.
 

@@ -33,6 +33,7 @@ def lyapunov_matrix(
     Parameters
     ----------
     net : HRSNN
+        The network, with m synapses.
     exponents : array_like, shape (n,), 1/s
         One exponent per neuron.
     over : {'closed', 'endpoints'}, optional
@@ -140,6 +141,7 @@ def coupling_matrix(net: HRSNN, entries: Any) -> sparse.csr_array:
     Parameters
     ----------
     net : HRSNN
+        The network, with m synapses.
     entries : array_like, shape (m,)
         Such as what `lyapunov_matrix` returns, or the weights.
 
@@ -157,6 +159,7 @@ def keeping_scores(net: HRSNN, coupling: Any, covariance: Any) -> np.ndarray:
     Parameters
     ----------
     net : HRSNN
+        The network, with m synapses.
     coupling : array_like, shape (m,), 1/s
         L at the synapses.
     covariance : array_like, shape (n, n)
@@ -208,7 +211,9 @@ def literal_weights(net: HRSNN, mask: Any, p: Any) -> np.ndarray:
     Parameters
     ----------
     net : HRSNN
+        The network, with m synapses.
     mask : array_like of bool, shape (m,)
+        Which synapses are kept.
     p : array_like, shape (m,)
         Keeping probabilities; above 0 wherever the mask keeps.
 

@@ -239,6 +239,11 @@ def lorenz63(
     input_sd : float
         Standard deviation of the input weights.
 
+    Returns
+    -------
+    Task
+        A series, standardised on its training part.
+
     Raises
     ------
     ParameterError

@@ -1,4 +1,4 @@
-"""Encoders: images row by row as currents; intensities as Poisson or latency spike trains."""
+"""Encoders: images as currents, whole or row by row; Poisson, latency and population codes."""
 
 from __future__ import annotations
 
@@ -50,6 +50,86 @@ def row_by_row(images: Any, blank: int = 2) -> np.ndarray:
     blank = whole(blank, "blank", 0)
     flat = array.reshape(*array.shape[:2], -1)
     return np.concatenate([flat, np.zeros((len(flat), blank, flat.shape[2]))], axis=1)
+
+
+def current(images: Any, rows: int = 1, blank: int = 0) -> np.ndarray:
+    """Show each image as a whole, as one constant current a channel.
+
+    Parameters
+    ----------
+    images : array_like, shape (trials, ...)
+        Every number of an image becomes a channel.
+    rows : int
+        How many rows (of the task's ``hold``) it stays.
+    blank : int
+        Rows of zeros appended.
+
+    Returns
+    -------
+    ndarray, shape (trials, rows + blank, channels)
+
+    Raises
+    ------
+    ParameterError
+        For a single number a trial, or a wrong count of rows.
+
+    Examples
+    --------
+    >>> current([[[1, 2], [3, 4]]], rows=2).tolist()
+    [[[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]]]
+    """
+    array = np.asarray(images, dtype=float)
+    if array.ndim < 2 or array.size == 0:
+        raise ParameterError("images", "shape (trials, ...), not empty", f"{array.shape}")
+    rows, blank = whole(rows, "rows", 1), whole(blank, "blank", 0)
+    flat = array.reshape(len(array), 1, -1)
+    return np.concatenate(
+        [np.repeat(flat, rows, axis=1), np.zeros((len(flat), blank, flat.shape[2]))], axis=1
+    )
+
+
+def population(values: Any, centres: int = 8, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Gaussian receptive fields: each number becomes a hill of activity over several channels.
+
+    Parameters
+    ----------
+    values : array_like, shape (..., c)
+        What each channel carries; what lies outside ``low .. high`` excites the outermost fields.
+    centres : int
+        Fields a channel, at least 3, evenly spaced from ``low`` to ``high``.
+    low, high : float
+        Range, to be taken from training data.
+
+    Returns
+    -------
+    ndarray, shape (..., c * centres)
+        ``exp(-(v - m_k)^2 / (2 s^2))`` within 0..1, ``s = (high - low) / (centres - 1)``: fit for
+        :func:`poisson`, :func:`latency`, or as currents. Fields of one channel are neighbours.
+
+    Raises
+    ------
+    ParameterError
+        For values that are not finite, fewer than three fields, or an empty range.
+
+    References
+    ----------
+    Bohte, La Poutré & Kok 2002, Neurocomputing 48, 17-37, doi:10.1016/S0925-2312(01)00658-0.
+
+    Examples
+    --------
+    >>> population([0.5], 3).round(2).tolist()
+    [0.61, 1.0, 0.61]
+    """
+    array = np.asarray(values, dtype=float)
+    if array.ndim < 1 or array.size == 0 or not np.isfinite(array).all():
+        raise ParameterError("values", "finite numbers of shape (..., c)", f"shape {array.shape}")
+    centres = whole(centres, "centres", 3)
+    if not (np.isfinite(low) and np.isfinite(high) and high > low):
+        raise ParameterError("low, high", "a range", [low, high])
+    middle = np.linspace(low, high, centres)
+    width = (high - low) / (centres - 1)
+    hills = np.exp(-0.5 * ((np.clip(array, low, high)[..., None] - middle) / width) ** 2)
+    return hills.reshape(*array.shape[:-1], -1)
 
 
 def _intensities(values: Any, ndim: tuple[int, ...], shape: str) -> np.ndarray:

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from brain_lnp.tasks.encoders import row_by_row
-from brain_lnp.tasks.task import Task, data_file, whole
-from models_eq.errors import FormatError, ParameterError
+from brain_lnp.tasks.imagefiles import read_image_npz
+from brain_lnp.tasks.task import Task, whole
+from models_eq.errors import ParameterError
 from models_eq.rng import stream
 from models_eq.units import positive_seconds
 
 # Child of the input stream that draws the split; child () draws the input weights.
 _SPLIT = 1
-_NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def _stratified(
@@ -99,6 +99,7 @@ def image_task(
     test : (images, labels), optional
         A test part that is kept apart; otherwise it is split off.
     name : str
+        What the task is called.
     n_train, n_validation, n_test : int, optional
         Sizes of the stratified random parts. Default: 60, 20 and 20 % (with ``test``: 80 and
         20 %, and all of ``test``).
@@ -113,6 +114,7 @@ def image_task(
     input_sd : float
         Standard deviation of the current while rows are shown (see the module's text).
     licence : str
+        Terms of the data.
 
     Returns
     -------
@@ -218,6 +220,11 @@ def load_npz_images(
     **settings
         As for :func:`image_task`.
 
+    Returns
+    -------
+    Task
+        As of :func:`image_task`.
+
     Raises
     ------
     MissingFileError
@@ -225,28 +232,14 @@ def load_npz_images(
     FormatError
         If it is not such a file. Pickled arrays are refused.
     """
-    file = data_file(path, directory)
-    try:
-        with np.load(file, allow_pickle=False) as npz:
-            absent = [key for key in _NPZ_KEYS if key not in npz]
-            found = list(npz) if absent else []
-            arrays = [] if absent else [npz[key] for key in _NPZ_KEYS]
-    except Exception as error:  # zipfile, zlib and lzma each raise their own
-        raise FormatError(
-            str(file), "a readable npz file without pickled arrays", str(error)
-        ) from error
-    if absent:
-        raise FormatError(
-            str(file), "the arrays " + ", ".join(_NPZ_KEYS), f"{found}, without {absent}"
-        )
-    x_train, y_train, x_test, y_test = arrays
+    images = read_image_npz(path, directory)
     return image_task(
-        x_train,
-        y_train,
-        test=(x_test, y_test),
+        images.x_train,
+        images.y_train,
+        test=(images.x_test, images.y_test),
         seed=seed,
         n_train=n_train,
         n_validation=n_validation,
         n_test=n_test,
-        **{"name": Path(file).stem, **settings},
+        **{"name": Path(path).stem, **settings},
     )

@@ -124,6 +124,14 @@ def _without_gaps(values: np.ndarray, lines: np.ndarray, gaps: str) -> np.ndarra
     return np.column_stack(filled)
 
 
+def _averaged(values: np.ndarray, rows: int) -> np.ndarray:
+    """Means of ``rows`` rows at a time, from the start; a shorter rest is dropped."""
+    count = len(values) // rows
+    if count < 2:
+        raise ParameterError("resample", f"at most {len(values) // 2} rows a mean", rows)
+    return values[: count * rows].reshape(count, rows, -1).mean(axis=1)
+
+
 def _transformed(values: np.ndarray, transform: str) -> np.ndarray:
     if transform == "none":
         return values
@@ -141,6 +149,7 @@ def csv_series(
     predict: str | Sequence[str] | None = None,
     time: str | None = None,
     gaps: str = "error",
+    resample: int = 1,
     transform: str = "none",
     horizon: int = 1,
     seed: int = 0,
@@ -170,8 +179,10 @@ def csv_series(
     gaps : {'error', 'longest', 'interpolate'}
         Refuse a series with gaps, take its longest run without, or join their ends by straight
         lines (which lets a row inside a gap know where the gap ends).
+    resample : int
+        Rows of the file that are averaged to one, after the gaps (6 makes hours of 10 minutes).
     transform : {'none', 'difference', 'log_return'}
-        Applied after the gaps; a series with a trend leaves the range of its training part.
+        Applied after that; a series with a trend leaves the range of its training part.
     horizon : int
         Rows ahead, at least 1.
     seed : int
@@ -186,6 +197,12 @@ def csv_series(
     input_sd : float
         Standard deviation of the input weights.
     name, licence : str
+        What the task is called, and the terms of the data.
+
+    Returns
+    -------
+    Task
+        A series; see :class:`Task`.
 
     Raises
     ------
@@ -209,7 +226,8 @@ def csv_series(
     values, times, lines = _read(file, names, time)
     if time is not None:
         values, lines = _on_grid(values, times, lines)
-    values = _transformed(_without_gaps(values, lines, gaps), transform)
+    values = _averaged(_without_gaps(values, lines, gaps), whole(resample, "resample", 1))
+    values = _transformed(values, transform)
     horizon, washout = whole(horizon, "horizon", 1), whole(washout, "washout", 0)
     left = len(values) - horizon - washout
     cuts = np.round(np.cumsum([0, 0.6, 0.15, 0.25]) * max(left, 0)).astype(int)

@@ -26,7 +26,7 @@ DATA_VARIABLE = "BRAIN_LNP_DATA"
 
 
 class Split(NamedTuple):
-    """Slices over the rows of a series, or over the trials of an image task."""
+    """Slices ``train``, ``validation`` and ``test`` over the rows of a series, or over trials."""
 
     train: slice
     validation: slice
@@ -274,14 +274,19 @@ def forecast_task(
 
     Parameters
     ----------
-    name : str
+    name : str (what the task is called)
     values : ndarray, shape (rows + horizon, v)
         The series in any unit.
     inputs, targets : sequence of int
         Columns seen, and columns to be predicted ``horizon`` rows ahead.
     horizon, washout, n_train : int
+        Rows ahead, rows dropped, and rows of the training part.
     **settings
         Further fields of :class:`Task`.
+
+    Returns
+    -------
+    Task
 
     Notes
     -----

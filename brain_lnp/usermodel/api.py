@@ -87,7 +87,7 @@ class PrunedModel:
         return sum(index.size for index in self.kept_synapses.values())
 
     def network(self, *more: Any) -> Network:
-        """Network of the rebuilt model and of further objects, such as monitors.
+        """Network of the rebuilt model and of ``more`` objects, such as monitors.
 
         Raises
         ------

@@ -43,7 +43,7 @@ STEPS = (
     "LNP, weights for L", "LNP, endpoints", "LNP, perturbed exponents", "LNP, weighted exponents",
     "random_matched, no Step IV", "activity, no Step IV",
 )  # fmt: skip
-STRUCTURED = ("heavy_tailed", "stdp", "clustered", "low_rank")
+STRUCTURED = ("heavy_tailed", "stdp", "clustered", "low_rank", "distance", "homogeneous")
 HALF = ("LNP, Step II random", "LNP, Step II rate", "LNP, Step II leverage")
 
 
@@ -55,7 +55,7 @@ def coupling() -> list[Job]:
     """The dense network of each family at several couplings, on seeds for tuning."""
     jobs = []
     for family, n in [(family, 400) for family in reversed(FAMILIES)] + [("iid", 1000)]:
-        for value in (0.02, 0.03, 0.04, 0.06, 0.08):
+        for value in (0.02, 0.03, 0.04, 0.06, 0.08, 0.1):
             seeds = TUNING_SEEDS[: 8 if (family, n) == ("iid", 400) else 4]
             jobs += [
                 _job("coupling", family, n, seed, [("dense", 1.0, 1.0)], value) for seed in seeds
@@ -90,8 +90,9 @@ def _portions(part: str, family: str, n: int, cells: Cells, size: int = 8) -> li
 def iid400() -> list[Job]:
     """The reference regime: every method, from half of the synapses to one in four hundred."""
     cells = [(name, 1.0, 1.0) for name in CONTROLS]
-    cells += _grid(("LNP", "random_matched"), (0.1, 0.05, 0.02, 0.01, 0.005, 0.0025))
-    cells += _grid(("activity",), (0.1, 0.02, 0.005))
+    fractions = (0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005, 0.0025)
+    cells += _grid(("LNP", "random_matched"), fractions)
+    cells += _grid(("activity",), (0.5, 0.25, 0.1, 0.02, 0.005))
     cells += _grid(("magnitude", "noise"), (0.02, 0.01))
     cells += _grid(
         ("fresh", "sparse", "random", "LNP, L alone", "activity_trained", "LNP calibrated",
@@ -99,14 +100,14 @@ def iid400() -> list[Job]:
          "activity, no gain"),
         (0.02,),
     )  # fmt: skip
-    return _portions("iid400", "iid", 400, cells, size=12)
+    return _portions("iid400", "iid", 400, cells, size=14)
 
 
 def iid1000() -> list[Job]:
     """The same at 1000 neurons, where fewer synapses suffice; and with half of the neurons."""
     cells: Cells = [("dense", 1.0, 1.0)]
     cells += _grid(("LNP", "random_matched"), (0.01, 0.005, 0.0025))
-    cells += _grid(("LNP", "activity"), (0.01,), (0.5,))
+    cells += _grid(("LNP", "random_matched", "activity"), (0.01,), (0.5,))
     return _portions("iid1000", "iid", 1000, cells, size=5)
 
 
@@ -133,8 +134,9 @@ def steps() -> list[Job]:
 
 def neurons() -> list[Job]:
     """Fewer neurons, at 2 % of the synapses, by every score of Step II."""
-    cells = _grid(("LNP", "random_matched", "activity"), (0.02,), (0.7, 0.5, 0.3))
-    return _portions("neurons", "iid", 400, cells + _grid(HALF, (0.02,), (0.5,)), size=12)
+    names = ("LNP", "LNP, silent first", "random_matched", "activity")
+    cells = _grid(names, (0.02,), (0.7, 0.5, 0.3)) + _grid(HALF, (0.02,), (0.5,))
+    return _portions("neurons", "iid", 400, cells, size=15)
 
 
 def digits() -> list[Job]:

@@ -152,13 +152,17 @@ def faithful(family: str, n: int, seed: int, cells: list[tuple[str, float, float
                 nets.append(prune(dense, name, synapses=synapses, treatment="shift", seed=seed).net)
         task = tasks.lorenz63(observe="x", horizon=10, seed=seed)
         carried = transfer(dense, nets, [task], seed=seed)
+        robust = transfer(dense, nets, [task], robust=True, seed=seed)
         rows = []
-        for (name, synapses, _neurons), net, (one,) in zip(cells, nets, carried, strict=True):
+        for (name, synapses, _neurons), net, (one,), (two,) in zip(
+            cells, nets, carried, robust, strict=True
+        ):
             found = fidelity(dense, net, seed=1000 + seed)
             rows.append(
                 {"family": family, "n": n, "seed": seed, "variant": name, "synapses": synapses,
                  "share": found.share, "ceiling": found.ceiling, "median": found.median,
-                 "rate_error": found.rate_error, "transfer": one.ratio}
+                 "rate_error": found.rate_error, "transfer": one.ratio, "robust": two.ratio,
+                 "robust_dense": two.readout_error / two.dense_error}
             )  # fmt: skip
     return {"rows": rows}
 

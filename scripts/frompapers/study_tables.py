@@ -306,6 +306,10 @@ def _digits(rows: Sequence[Row]) -> tuple[str, Row]:
     return head + "\n".join(lines) + tail, found
 
 
+# Errors of the dense network's readouts, over that of its ordinary readout on itself.
+READOUTS = ("transfer", "robust", "robust_dense")
+
+
 def _fidelity(rows: Sequence[Row]) -> tuple[str, list[Row]]:
     """Share of variance reproduced, and the dense network's readout used unchanged."""
     by: dict[tuple[str, float], list[Row]] = {}
@@ -314,15 +318,15 @@ def _fidelity(rows: Sequence[Row]) -> tuple[str, list[Row]]:
     lines, found = [], []
     for (name, synapses), members in by.items():
         entry: Row = {"variant": name, "synapses": synapses, "seeds": len(members)}
-        for key in ("share", "ceiling", "median", "rate_error", "transfer"):
+        for key in ("share", "ceiling", "median", "rate_error", *READOUTS):
             entry[key] = [_short(v) for v in mean_and_stderr([row[key] for row in members])]
         found.append(entry)
         cells = [f"{entry[k][0]:.3f} ± {entry[k][1]:.3f}" for k in ("share", "ceiling")]
-        cells.append(f"{entry['transfer'][0]:.1f} ± {entry['transfer'][1]:.1f}")
+        cells += [f"{entry[k][0]:.2f} ± {entry[k][1]:.2f}" for k in READOUTS]
         lines.append(f"| {name} | {100 * synapses:g} % | {' | '.join(cells)} | {len(members)} |")
     head = (
-        "| mask | synapses | share of variance | ceiling | dense readout unchanged, error over "
-        "dense | seeds |\n|---|---:|---:|---:|---:|---:|\n"
+        "| mask | synapses | share of variance | ceiling | dense readout | robust readout | robust "
+        "readout, on dense | seeds |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
     )
     return head + "\n".join(lines), found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from itertools import pairwise
 
 import numpy as np
 from scipy import linalg, sparse
@@ -106,18 +107,18 @@ class Doubling:
             else:
                 step += (c / 2) * q
             q = step
-        c = 2 * congruence(self.start, q)
+        solution = 2 * congruence(self.start, q)
         del q
         for k in range(_DOUBLINGS):
             if k == len(self.powers):
                 self.powers.append(self.powers[-1] @ self.powers[-1])
-            step = congruence(self.powers[k], c)
-            c += step
-            change = float(np.linalg.norm(step) / np.linalg.norm(c))
+            step = congruence(self.powers[k], solution)
+            solution += step
+            change = float(np.linalg.norm(step) / np.linalg.norm(solution))
             if not math.isfinite(change):
                 break
             if change <= _CHANGE:
-                return np.asarray(c)
+                return solution
         raise ArithmeticError("doubling does not converge")
 
 
@@ -150,7 +151,7 @@ def congruence(b: np.ndarray, x: np.ndarray) -> np.ndarray:
     left = b * x if x.ndim == 1 else b @ x
     out = np.empty_like(left)
     edges = np.linspace(0, n, _BLOCKS + 1).astype(int)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         np.matmul(left[start:stop], b[:stop].T, out=out[start:stop, :stop])
         out[:start, start:stop] = out[start:stop, :start].T
     return out

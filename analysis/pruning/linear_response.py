@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import linalg, sparse
 
+from analysis.pruning.doubling import corrected
 from analysis.pruning.stability import (
     calibrated_scale,
     hurwitz_scale,
@@ -30,12 +31,15 @@ __all__ = [
     "system_matrix",
 ]
 
+# From this size on single precision, corrected in double, is the faster way.
+_LARGE = 1000
+
 
 def covariance(
     a: Any,
     q: Any,
     *,
-    method: Literal["smith", "scipy"] = "smith",
+    method: Literal["auto", "mixed", "smith", "scipy"] = "auto",
     rtol: float = 1e-8,
     max_iter: int = 60,
 ) -> np.ndarray:
@@ -47,9 +51,12 @@ def covariance(
         A, Hurwitz.
     q : array_like, shape (n,) or (n, n)
         Intensity of the white noise, symmetric; a vector is a diagonal.
-    method : {'smith', 'scipy'}, optional
-        ``smith``: the squared Smith iteration, all in matrix products. ``scipy``: Bartels and
-        Stewart's ``solve_continuous_lyapunov``, the reference, several times slower from n = 1000.
+    method : {'auto', 'mixed', 'smith', 'scipy'}, optional
+        ``smith``: the squared Smith iteration, all in matrix products. ``mixed``: doubling in
+        single precision, corrected in double (:mod:`analysis.pruning.doubling`), for large n.
+        ``scipy``: Bartels and Stewart's ``solve_continuous_lyapunov``, the reference, several
+        times slower from n = 1000. ``auto``: ``smith`` up to n = 1000; above, ``mixed``, and
+        ``smith`` where single precision will not do.
     rtol : float, optional
         Bound on the residual ||A C + C A' + Q|| / ||Q|| (Frobenius norms).
     max_iter : int, optional
@@ -87,17 +94,14 @@ def covariance(
         raise ParameterError("q", "finite entries", "an infinite or undefined one")
     if noise.ndim == 2 and not np.allclose(noise, noise.T, rtol=1e-10, atol=0.0):
         raise ParameterError("q", "a symmetric matrix", "an asymmetric one")
-    if method not in ("smith", "scipy"):
-        raise ParameterError("method", "'smith' or 'scipy'", method)
-    abscissa = spectral_abscissa(system)
-    if abscissa >= 0.0:
-        raise ParameterError(
-            "a",
-            "a Hurwitz matrix",
-            f"spectral abscissa {abscissa:+.6g} 1/s",
-            "Scale the coupling by hurwitz_scale(tau, coupling) or less.",
-        )
+    if method not in ("auto", "mixed", "smith", "scipy"):
+        raise ParameterError("method", "'auto', 'mixed', 'smith' or 'scipy'", method)
     size = float(np.linalg.norm(noise))
+    if size > 0.0 and (method == "mixed" or (method == "auto" and n > _LARGE)):
+        found = _mixed(system, noise, rtol, required=method == "mixed")
+        if found is not None:
+            return found
+    abscissa = _stable_abscissa(system)
     if size == 0.0:
         return np.zeros((n, n))
     if method == "scipy":
@@ -123,6 +127,44 @@ def covariance(
             partial=c,
         )
     return c
+
+
+def _stable_abscissa(system: sparse.csr_array) -> float:
+    abscissa = spectral_abscissa(system)
+    if abscissa >= 0.0:
+        raise ParameterError(
+            "a",
+            "a Hurwitz matrix",
+            f"spectral abscissa {abscissa:+.6g} 1/s",
+            "Scale the coupling by hurwitz_scale(tau, coupling) or less.",
+        )
+    return abscissa
+
+
+def _mixed(
+    system: sparse.csr_array, noise: np.ndarray, rtol: float, *, required: bool
+) -> np.ndarray | None:
+    """Covariance with single precision at its heart, or None where that is not enough."""
+    partial = None
+    try:
+        c, residual, certain = corrected(system, noise, rtol)
+        if residual <= rtol:
+            if not certain:
+                _stable_abscissa(system)
+            return c
+        partial, got = c, f"{residual:.3g}"
+    except ArithmeticError as error:
+        got = str(error)
+    abscissa = _stable_abscissa(system)
+    if not required:
+        return None
+    raise ConvergenceError(
+        "covariance",
+        f"a relative residual of at most {rtol:g} from single precision with corrections",
+        f"{got} (spectral abscissa {abscissa:+.4g} 1/s)",
+        "Use method='smith', all in double precision.",
+        partial=partial,
+    )
 
 
 def calibrated_covariance(tau: Any, coupling: Any) -> tuple[np.ndarray, float]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import linalg, optimize, sparse
 from scipy.sparse import csgraph
-from scipy.sparse.linalg import ArpackError, eigs, eigsh, svds
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, eigsh, svds
 
 from models_eq.errors import ParameterError
 
 # Below this size LAPACK on the dense block beats ARPACK and cannot miss an eigenvalue.
 _DENSE = 300
+# Above this one the search for a crossing follows the leading eigenvalue from scale to scale.
+_FOLLOW = 1000
 _GROWTH = 1.5
 _LIMIT = 1e6
 
@@ -203,9 +206,10 @@ def hurwitz_scale(
 
     leak = sparse.diags_array(rate)
 
-    def abscissa(s: float) -> float:
+    def exact(s: float) -> float:
         return spectral_abscissa(s * inside - leak)
 
+    abscissa = exact if n <= _FOLLOW else _Follower(inside, rate, exact)
     low = 0.999 / top
     if ceiling <= low:
         return ceiling
@@ -218,9 +222,43 @@ def hurwitz_scale(
             return ceiling
         low = high
     s = float(optimize.brentq(abscissa, low, high, xtol=rtol * low / 4, rtol=rtol / 4))
-    while s > low and abscissa(s) >= 0.0:
+    while s > low and exact(s) >= 0.0:
         s *= 1.0 - rtol / 2
     return max(s, low)
+
+
+class _Follower:
+    """Abscissa of -D + s L for one s after the other, each from the last one's eigenvectors.
+
+    Far from 0 only the sign counts, and two digits will do. ARPACK's tolerance is relative to the
+    eigenvalue, which is 0 at the crossing: the spectrum is therefore shifted by the mean rate.
+    """
+
+    def __init__(
+        self, coupling: sparse.csr_array, rate: np.ndarray, exact: Callable[[float], float]
+    ) -> None:
+        self.coupling, self.rate, self.exact = coupling, rate, exact
+        self.shift = float(rate.mean())
+        self.start = _start(rate.size)
+
+    def __call__(self, s: float) -> float:
+        rough = self._leading(s, 1e-3)
+        return rough if abs(rough) > 0.05 * self.shift else self._leading(s, 1e-7)
+
+    def _leading(self, s: float, tol: float) -> float:
+        n = self.rate.size
+        system = LinearOperator(
+            (n, n), lambda x: s * (self.coupling @ x) + (self.shift - self.rate) * x, dtype=float
+        )
+        try:
+            values, vectors = eigs(
+                system, k=2, which="LR", ncv=80, tol=tol, maxiter=60, v0=self.start
+            )
+        except ArpackError:
+            return self.exact(s)
+        # A little of everything, so that a mode that overtakes the others is not missed.
+        self.start = vectors.real.sum(axis=1) + 0.01 / math.sqrt(n) * _start(n)
+        return float(values.real.max()) - self.shift
 
 
 def _numerical_abscissa(coupling: sparse.csr_array, rate: np.ndarray) -> float:

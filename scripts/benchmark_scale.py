@@ -1,0 +1,182 @@
+"""Benchmark: what each part of a calibrated iteration takes as networks grow.
+
+    python scripts/benchmark_scale.py --quick           # small sizes, a minute
+    python scripts/benchmark_scale.py                   # N = 500, 1000, 2000 and the solver at 2000
+    python scripts/benchmark_scale.py --sizes 5000      # N = 5000, K = 1000
+
+What is in docs/results/scale.json is not measured again (``--again`` drops it first), so that a run
+that was stopped goes on. Every size has a process of its own. Processor time is given beside the
+clock, since other work on the machine disturbs it less; peak memory is that of the whole process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import linalg
+
+from analysis.lyapunov.nodes import conditional_exponents
+from analysis.pruning.linear_response import calibrated_scale, covariance, system_matrix
+from analysis.pruning.neurons import betweenness
+from analysis.pruning.sampling import keep_probabilities, sample_exact
+from analysis.pruning.shortest_paths import hop_dependencies
+from analysis.pruning.synapses import coupling_matrix, keeping_scores, lyapunov_matrix
+from brain_lnp import LNP, HRSNNSpec, sample_hrsnn
+from brain_lnp.iteration import PruningRun
+from models_eq import simulate, use_device
+from models_eq.stimulus import noise_stimulus
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+RESULTS, FIGURE = DOCS / "results" / "scale.json", DOCS / "figures" / "scale.png"
+KEPT = 0.05**0.2  # of the synapses, in one of five iterations to 5 %
+
+
+def clocked(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """What a call returns, and what it took."""
+    if Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    wall, processor = time.perf_counter(), time.process_time()
+    out = work()
+    took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - processor}
+    return out, took | {"peak_gb": peak()}
+
+
+def peak() -> float:
+    """Peak resident memory of this process since it was last forgotten, GB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def parts(n: int, seed: int) -> dict[str, dict[str, float]]:
+    """One iteration of the calibrated mode, part by part."""
+    use_device("numpy")
+    hop_dependencies(np.array([0, 1]), np.array([1, 2]), 3, np.arange(3))  # compile
+    net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
+    rng = np.random.default_rng(seed)
+    found: dict[str, dict[str, float]] = {}
+
+    def part(name: str, work: Callable[[], Any]) -> Any:
+        out, found[name] = clocked(work)
+        return out
+
+    noise = noise_stimulus(net, "3 s", sd=0.35, seed=seed)
+    run = part(
+        "simulate", lambda: simulate(net, noise, dt="1 ms", record=["spike_state"], seed=seed)
+    )
+    exponents = part("exponents", lambda: conditional_exponents(net, run)).exponents
+    entries = part("Lyapunov matrix", lambda: lyapunov_matrix(net, exponents))
+    coupling = coupling_matrix(net, entries)
+    scale = part("scale", lambda: calibrated_scale(net.tau_m, coupling))
+    a = system_matrix(net.tau_m, coupling, scale)
+    c = part("covariance", lambda: covariance(a, 2 / net.tau_m))
+    scores = part("scores", lambda: keeping_scores(net, entries, c))
+    count = round(KEPT * net.n_synapses)
+    mask = part("sampling", lambda: sample_exact(keep_probabilities(scores, count), rng))
+    graph = net.keep_edges(mask)
+    part("betweenness", lambda: betweenness(graph))
+    iteration = PruningRun(LNP(mode="calibrated"), net, seed)
+    part("compensation", lambda: iteration.pay(graph, False))
+    total = {key: sum(row[key] for row in found.values()) for key in ("wall_s", "cpu_s")}
+    found["all"] = total | {"peak_gb": max(row["peak_gb"] for row in found.values())}
+    return found
+
+
+def solver(n: int, seed: int) -> dict[str, dict[str, float]]:
+    """The two solvers on the same equation, one after the other, residuals computed here."""
+    net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
+    coupling = coupling_matrix(net, lyapunov_matrix(net, -1.0 / net.tau_m))
+    a = system_matrix(net.tau_m, coupling, calibrated_scale(net.tau_m, coupling))
+    q, dense = 2 / net.tau_m, a.toarray()
+    found = {}
+    for name, work in (
+        ("mixed", lambda: covariance(a, q, method="mixed")),
+        ("scipy", lambda: linalg.solve_continuous_lyapunov(dense, -np.diag(q))),
+        ("mixed again", lambda: covariance(a, q, method="mixed")),
+    ):
+        c, took = clocked(work)
+        off = np.linalg.norm(dense @ c + c @ dense.T + np.diag(q)) / np.linalg.norm(q)
+        found[name] = took | {"residual": float(off)}
+    return found
+
+
+def figure(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Draw time and memory against N; returns the fitted exponents of the processor time."""
+    import matplotlib.pyplot as plt
+
+    table = [row for row in rows if row["kind"] == "parts" and row["n"] >= 500]
+    n = sorted({row["n"] for row in table})
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    slopes = {}
+    for k, name in enumerate(table[0]["found"]):
+        y = [np.mean([row["found"][name]["cpu_s"] for row in table if row["n"] == m]) for m in n]
+        slopes[name] = float(np.polyfit(np.log(n), np.log(y), 1)[0]) if len(n) > 1 else np.nan
+        style = {"color": "black", "lw": 2.5} if name == "all" else {"color": f"C{k}"}
+        left.loglog(n, y, "o-", label=f"{name}  $N^{{{slopes[name]:.1f}}}$", **style)
+    memory = [max(row["found"]["all"]["peak_gb"] for row in table if row["n"] == m) for m in n]
+    right.loglog(n, memory, "ko-")
+    left.set(xlabel="N (K = N/5)", ylabel="processor time (s)")
+    right.set(xlabel="N (K = N/5)", ylabel="peak memory of the process (GB)")
+    for ax in (left, right):
+        ax.set_xticks(n, [str(m) for m in n])
+        ax.minorticks_off()
+        ax.spines[["top", "right"]].set_visible(False)
+    left.legend(fontsize=7, frameon=False)
+    fig.savefig(FIGURE, dpi=150)
+    return slopes
+
+
+def main() -> None:
+    """Measure what is missing, write, draw and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[500, 1000, 2000])
+    parser.add_argument("--solver", type=int, nargs="*", default=[500, 1000, 2000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101])
+    parser.add_argument("--quick", action="store_true", help="N = 100 and 200, nothing written")
+    parser.add_argument("--again", action="store_true", help="measure everything anew")
+    parser.add_argument("--one", nargs=3, metavar=("KIND", "N", "SEED"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        kind, n, seed = given.one
+        print(json.dumps((parts if kind == "parts" else solver)(int(n), int(seed))))
+        return
+    if given.quick:
+        given.sizes, given.solver = [100, 200], [200]
+    old = RESULTS.exists() and not (given.again or given.quick)
+    rows = json.loads(RESULTS.read_text())["rows"] if old else []
+    jobs = [("parts", n, s) for n in given.sizes for s in given.seeds]
+    jobs += [("solver", n, s) for n in given.solver for s in given.seeds]
+    for kind, n, seed in jobs:
+        if any((row["kind"], row["n"], row["seed"]) == (kind, n, seed) for row in rows):
+            continue
+        command = [sys.executable, __file__, "--one", kind, str(n), str(seed)]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        load = os.getloadavg()[0]
+        row = {"kind": kind, "n": n, "seed": seed, "load": load, "found": json.loads(out)}
+        rows.append(row)
+        for name, took in row["found"].items():
+            print(kind, n, seed, name, {key: float(f"{x:.3g}") for key, x in took.items()})
+        if not given.quick:
+            machine = {"cores": os.cpu_count(), "machine": platform.machine()}
+            threads = os.environ.get("OPENBLAS_NUM_THREADS", "all")
+            about = {"machine": machine, "blas_threads": threads, "rows": rows}
+            RESULTS.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    if not given.quick:
+        print({name: round(x, 2) for name, x in figure(rows).items()})
+
+
+if __name__ == "__main__":
+    main()

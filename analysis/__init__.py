@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.capacity import capacity
 from analysis.comparison import PairedRatio, error_at, paired_ratio
+from analysis.echo_state import EchoState
 from analysis.fidelity import Fidelity, fidelity
 from analysis.lyapunov import (
     DisplacementGrowth,
@@ -50,13 +51,15 @@ from analysis.pruning import (
     system_matrix,
     variance_gains,
 )
-from analysis.readout import LinearClassifier, LinearReadout, STDPReadout
+from analysis.readout import FeedbackReadout, LinearClassifier, LinearReadout, STDPReadout
 from analysis.spikes import filtered_traces, interval_cv, rates, synaptic_operations
 
 __all__ = [
     "BASELINES",
     "Compensation",
     "DisplacementGrowth",
+    "EchoState",
+    "FeedbackReadout",
     "Fidelity",
     "Flow",
     "LinearClassifier",

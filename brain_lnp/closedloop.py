@@ -53,8 +53,14 @@ class ClosedLoop:
 class _Traces:
     """Filtered spike trains of a running simulation, kept from the spikes that are new."""
 
-    def __init__(self, monitor: SpikeMonitor, shape: tuple[int, int], hold: float, dt: float,
-                 taus: Sequence[float]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        monitor: SpikeMonitor,
+        shape: tuple[int, int],
+        hold: float,
+        dt: float,
+        taus: Sequence[float],
+    ) -> None:
         self.monitor, self.shape, self.hold, self.dt, self.taus = monitor, shape, hold, dt, taus
         self.read = 0
         self.count = np.zeros(shape[0] * shape[1], dtype=np.int64)
@@ -76,8 +82,16 @@ class _Traces:
 class _Loop:
     """What happens at the start of each row: read the traces, predict, set the input."""
 
-    def __init__(self, built: BrianObjects, traces: _Traces, predict: Predictor,
-                 teacher: np.ndarray, steps: int, weights: np.ndarray, record: bool) -> None:  # fmt: skip
+    def __init__(
+        self,
+        built: BrianObjects,
+        traces: _Traces,
+        predict: Predictor,
+        teacher: np.ndarray,
+        steps: int,
+        weights: np.ndarray,
+        record: bool,
+    ) -> None:
         self.current = built.group.variables["i_stim"]
         self.traces, self.predict, self.teacher = traces, predict, teacher
         self.weights, self.row, self.warm = weights, 0, teacher.shape[1] - steps

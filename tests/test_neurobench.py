@@ -1,4 +1,4 @@
-"""NeuroBench's chaotic function prediction: its data against theory, its measures against counts."""
+"""NeuroBench's chaotic function prediction: data against theory, measures against counts."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.capacity import capacity
+from analysis.climate import measure_distance, return_map, spectrum_distance
 from analysis.comparison import PairedRatio, error_at, paired_ratio
 from analysis.echo_state import EchoState
 from analysis.fidelity import Fidelity, fidelity
@@ -97,6 +98,7 @@ __all__ = [
     "lyapunov_spectrum",
     "mean_and_stderr",
     "mean_shift",
+    "measure_distance",
     "node_exponents",
     "nrmse",
     "paired_ratio",
@@ -105,10 +107,12 @@ __all__ = [
     "rates",
     "refit",
     "refit_weights",
+    "return_map",
     "sample_exact",
     "select_neurons",
     "simulate_events",
     "spectral_abscissa",
+    "spectrum_distance",
     "synaptic_operations",
     "system_matrix",
     "valid_prediction_time",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from analysis.capacity import capacity
+from analysis.climate import measure_distance, return_map, spectrum_distance
 from analysis.comparison import PairedRatio, error_at, paired_ratio
+from analysis.echo_state import EchoState
 from analysis.fidelity import Fidelity, fidelity
 from analysis.lyapunov import (
     DisplacementGrowth,
@@ -50,13 +52,15 @@ from analysis.pruning import (
     system_matrix,
     variance_gains,
 )
-from analysis.readout import LinearClassifier, LinearReadout, STDPReadout
+from analysis.readout import FeedbackReadout, LinearClassifier, LinearReadout, STDPReadout
 from analysis.spikes import filtered_traces, interval_cv, rates, synaptic_operations
 
 __all__ = [
     "BASELINES",
     "Compensation",
     "DisplacementGrowth",
+    "EchoState",
+    "FeedbackReadout",
     "Fidelity",
     "Flow",
     "LinearClassifier",
@@ -94,6 +98,7 @@ __all__ = [
     "lyapunov_spectrum",
     "mean_and_stderr",
     "mean_shift",
+    "measure_distance",
     "node_exponents",
     "nrmse",
     "paired_ratio",
@@ -102,10 +107,12 @@ __all__ = [
     "rates",
     "refit",
     "refit_weights",
+    "return_map",
     "sample_exact",
     "select_neurons",
     "simulate_events",
     "spectral_abscissa",
+    "spectrum_distance",
     "synaptic_operations",
     "system_matrix",
     "valid_prediction_time",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         node_exponents,
     )
     from brain_lnp import tasks
+    from brain_lnp.closedloop import ClosedLoop, closed_loop
     from brain_lnp.evaluation import Evaluation, evaluate, evaluate_batch
     from brain_lnp.lnp import LNP
     from brain_lnp.methods import prune
@@ -58,6 +59,7 @@ _logging.getLogger("brain_lnp").addHandler(_logging.NullHandler())
 _HOMES = {
     "analysis": ("LinearClassifier", "LinearReadout", "LyapunovResult", "NodeExponents",
                  "PruneResult", "STDPReadout", "lyapunov_spectrum", "node_exponents"),
+    "brain_lnp.closedloop": ("ClosedLoop", "closed_loop"),
     "brain_lnp.evaluation": ("Evaluation", "evaluate", "evaluate_batch"),
     "brain_lnp.lnp": ("LNP",),
     "brain_lnp.methods": ("prune",),
@@ -71,6 +73,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "HRSNN",
     "LNP",
+    "ClosedLoop",
     "Evaluation",
     "Gamma",
     "HRSNNSpec",
@@ -84,6 +87,7 @@ __all__ = [
     "STDPReadout",
     "SpikingReservoir",
     "Stimulus",
+    "closed_loop",
     "evaluate",
     "evaluate_batch",
     "load",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brain_lnp.tasks import encoders, events, trivial
+from brain_lnp.tasks import encoders, events, neurobench, trivial
 from brain_lnp.tasks.chaotic import lorenz63, mackey_glass, rossler
 from brain_lnp.tasks.downloads import DATASETS, fetch_data, public_images, read_data
 from brain_lnp.tasks.images import digits, image_task, load_npz_images
@@ -25,6 +25,7 @@ __all__ = [
     "load_npz_images",
     "lorenz63",
     "mackey_glass",
+    "neurobench",
     "public_images",
     "read_data",
     "rossler",

@@ -1,0 +1,242 @@
+"""closed_loop: a network goes on by itself, its readout's prediction fed back as the next input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from brian2 import NetworkOperation, SpikeMonitor, second
+
+from models_eq.checks import floats, whole
+from models_eq.device import current_device, running
+from models_eq.errors import DeviceError, ParameterError
+from models_eq.frozen import named_clock
+from models_eq.hrsnn import HRSNN
+from models_eq.inputs import check_hold
+from models_eq.network import BrianObjects, build
+from models_eq.plan import initial_states
+from models_eq.rng import check_seed
+from models_eq.stimulus import Stimulus
+from models_eq.units import positive_seconds
+
+Predictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# A prediction further out than this has left every attractor (inputs are standardised); held
+# there, it cannot drive membranes to infinity while other starts go on.
+LIMIT = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedLoop:
+    """Free-running predictions from several starts.
+
+    Attributes
+    ----------
+    prediction : ndarray, shape (starts, steps, c)
+        Row k is the prediction of the row k after the end of the warm-up. Rows beyond the limit
+        are clipped to it.
+    traces : ndarray, shape (starts, rows, features), float32, or None
+        Filtered spike trains at the end of each row fed, where they were asked for.
+    mean_rate : float, Hz
+        Mean firing rate, warm-up included.
+    sops_per_row : float
+        Recurrent synaptic operations a row and start, warm-up included.
+    """
+
+    prediction: np.ndarray
+    traces: np.ndarray | None
+    mean_rate: float
+    sops_per_row: float
+
+
+class _Traces:
+    """Filtered spike trains of a running simulation, kept from the spikes that are new."""
+
+    def __init__(
+        self,
+        monitor: SpikeMonitor,
+        shape: tuple[int, int],
+        hold: float,
+        dt: float,
+        taus: Sequence[float],
+    ) -> None:
+        self.monitor, self.shape, self.hold, self.dt, self.taus = monitor, shape, hold, dt, taus
+        self.read = 0
+        self.count = np.zeros(shape[0] * shape[1], dtype=np.int64)
+        self.values = [np.zeros(shape[0] * shape[1]) for _ in taus]
+
+    def advance(self, end: float) -> np.ndarray:
+        """Traces at ``end``, shape (starts, len(taus) * n); spikes of a step count at its end."""
+        total = int(self.monitor.variables["N"].item())
+        neuron = self.monitor.variables["i"].get_value()[self.read : total]
+        age = end - (self.monitor.variables["t"].get_value()[self.read : total] + self.dt)
+        self.read = total
+        self.count += np.bincount(neuron, minlength=self.count.size)
+        for k, tau in enumerate(self.taus):
+            new = np.bincount(neuron, np.exp(-age / tau), self.count.size)
+            self.values[k] = self.values[k] * np.exp(-self.hold / tau) + new
+        return np.concatenate([value.reshape(self.shape) for value in self.values], axis=1)
+
+
+class _Loop:
+    """What happens at the start of each row: read the traces, predict, set the input."""
+
+    def __init__(
+        self,
+        built: BrianObjects,
+        traces: _Traces,
+        predict: Predictor,
+        teacher: np.ndarray,
+        steps: int,
+        weights: np.ndarray,
+        record: bool,
+    ) -> None:
+        self.current = built.group.variables["i_stim"]
+        self.traces, self.predict, self.teacher = traces, predict, teacher
+        self.weights, self.row, self.warm = weights, 0, teacher.shape[1] - steps
+        self.prediction = np.zeros((len(teacher), steps, teacher.shape[2]))
+        self.free = ~np.isfinite(teacher[:, self.warm :]).all(axis=(0, 2))
+        self.recorded: list[np.ndarray] | None = [] if record else None
+        self.fed = teacher[:, 0]
+
+    def __call__(self) -> None:
+        ahead = self.row - self.warm
+        if self.row:
+            state = self.traces.advance(self.row * self.traces.hold)
+            if self.recorded is not None:
+                self.recorded.append(state.astype(np.float32))
+            if 0 <= ahead < self.prediction.shape[1]:
+                guess = np.asarray(self.predict(state, self.fed), dtype=float)
+                if guess.shape != self.fed.shape:
+                    raise ParameterError("predict", f"shape {self.fed.shape}", guess.shape)
+                guess = np.nan_to_num(guess, nan=LIMIT, posinf=LIMIT, neginf=-LIMIT)
+                self.prediction[:, ahead] = np.clip(guess, -LIMIT, LIMIT)
+        if self.row < self.teacher.shape[1]:
+            own = ahead >= 0 and self.free[ahead]
+            self.fed = self.prediction[:, ahead] if own else self.teacher[:, self.row]
+            self.current.set_value((self.fed @ self.weights).ravel())
+        self.row += 1
+
+
+def closed_loop(
+    net: HRSNN,
+    warmup: Any,
+    predict: Predictor,
+    weights: Any,
+    hold: Any,
+    *,
+    steps: int,
+    tau: Any = "50 ms",
+    teacher: Any = None,
+    record: bool = False,
+    dt: Any = "1 ms",
+    seed: int = 0,
+) -> ClosedLoop:
+    """Let a network predict freely from many starts side by side, in one Brian2 run.
+
+    Parameters
+    ----------
+    net : HRSNN
+        The network; one copy for each start.
+    warmup : array_like, shape (starts, rows, c)
+        True inputs that bring each copy to the state from which it goes on alone.
+    predict : callable
+        ``predict(state, present) -> following`` with ``state`` of shape (starts, features), the
+        filtered spike trains at the end of a row (all neurons at the first time constant, then
+        at the second ...), and ``present`` and ``following`` of shape (starts, c), the row that
+        was fed and the next: such as ``FeedbackReadout.predict``.
+    weights : array_like, shape (c, n_origin)
+        Input weights, drawn for the original neurons.
+    hold : Quantity or str
+        How long a row is held.
+    steps : int
+        Rows to predict.
+    tau : Quantity or str, or a sequence of these
+        Time constants of the filters.
+    teacher : array_like, shape (starts, steps, c), optional
+        Feed these rows in place of the predictions: an open loop through the same code.
+    record : bool
+        Keep the traces.
+    dt : Quantity or str
+        Time step.
+    seed : int
+        Seed of the initial state, the same draw as :func:`~models_eq.simulate.simulate` makes.
+
+    Returns
+    -------
+    ClosedLoop
+
+    Raises
+    ------
+    ParameterError
+        Naming the argument that is wrong.
+    DeviceError
+        On a standalone device, which cannot return to Python at every row.
+
+    Notes
+    -----
+    ``x_i(T) = sum over spikes t <= T of exp(-(T - t) / tau)``, as
+    :func:`~analysis.spikes.filtered_traces` has it. At the end T of a row, the prediction of the
+    next row becomes its input current, held until ``T + hold``.
+    """
+    if not isinstance(net, HRSNN):
+        raise ParameterError("net", "an HRSNN", type(net).__name__)
+    start = _finite(warmup, "warmup", 3)
+    steps, seed = whole(steps, "steps"), check_seed(seed)
+    if teacher is None:
+        rest = np.full((len(start), steps, start.shape[2]), np.nan)
+    else:
+        rest = _finite(teacher, "teacher", 3)
+        if rest.shape != (len(start), steps, start.shape[2]):
+            raise ParameterError(
+                "teacher", f"shape {(len(start), steps, start.shape[2])}", rest.shape
+            )
+    first = Stimulus.from_signal(start[:1], weights, hold)
+    step = positive_seconds(dt, "dt")
+    check_hold(first, step)
+    projected = np.asarray(weights, dtype=float)[:, first.columns(net)]
+    taus = [positive_seconds(value, "tau") for value in _several(tau)]
+    fed = np.concatenate([start, rest], axis=1)
+    copies, rows = fed.shape[:2]
+    device = current_device()
+    if device.name not in ("numpy", "cython"):
+        raise DeviceError(
+            "device", "numpy or cython", device.name, "Only these return to Python at every row"
+        )
+    with running(device):
+        state = initial_states((net,), None, copies, seed)
+        built = build((net,), dt=step, copies=copies, state=state)
+        monitor = SpikeMonitor(built.group, name=f"{built.group.name}_spikes")
+        traces = _Traces(monitor, (copies, net.n), first.hold, step, taus)
+        loop = _Loop(built, traces, predict, fed, steps, projected, record)
+        each_row = NetworkOperation(
+            loop.__call__,
+            clock=named_clock(f"{built.group.name}_rows_clock", first.hold),
+            when="start",
+            order=1,
+            name=f"{built.group.name}_rows",
+        )
+        # The last input is not needed: the prediction of the last row ends the run.
+        built.network(monitor, each_row).run((rows - 1) * first.hold * second, namespace={})
+        loop()
+    per_start = traces.count.reshape(copies, net.n).sum(axis=0) / copies
+    return ClosedLoop(
+        loop.prediction,
+        None if loop.recorded is None else np.stack(loop.recorded, axis=1),
+        float(per_start.mean() / ((rows - 1) * first.hold)),
+        float(per_start @ net.out_degree / (rows - 1)),
+    )
+
+
+def _several(tau: Any) -> Sequence[Any]:
+    return tau if isinstance(tau, (list, tuple)) and tau else [tau]
+
+
+def _finite(value: Any, name: str, ndim: int) -> np.ndarray:
+    array = floats(value, name)
+    if array.ndim != ndim or 0 in array.shape:
+        raise ParameterError(name, "shape (starts, rows, c), not empty", f"shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ParameterError(name, "finite values", "NaN or infinity")
+    return array

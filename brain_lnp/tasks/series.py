@@ -68,16 +68,21 @@ def _read(file: Path, columns: Sequence[str], time: str | None) -> tuple[np.ndar
 
 def _on_grid(values: np.ndarray, times: np.ndarray, lines: np.ndarray) -> tuple[np.ndarray, ...]:
     """The same rows with a row of NaN (line 0) for each time step that has none."""
-    jumps = np.diff(times)
+    unusable = ~np.isfinite(times)
+    if unusable.any():
+        raise FormatError("time", "finite times", f"line {lines[np.argmax(unusable)]}")
+    with np.errstate(over="ignore"):
+        jumps = np.diff(times)
     if (jumps <= 0).any():
         raise FormatError("time", "times that increase", f"line {lines[np.argmax(jumps <= 0) + 1]}")
     # Whole multiples of the median step: months of 28 to 31 days then count as one step each.
-    steps = np.round(jumps / np.median(jumps)).astype(int)
+    ratios = np.round(jumps / np.median(jumps))
+    if not ratios.sum() <= 100 * len(values):  # before the cast, which would wrap around
+        raise FormatError("time", "gaps shorter than the data", f"{ratios.sum():g} steps")
+    steps = ratios.astype(int)
     if (steps == 0).any():
         raise FormatError("time", "equal time steps", f"line {lines[np.argmax(steps == 0) + 1]}")
     position = np.concatenate([[0], np.cumsum(steps)])
-    if position[-1] > 100 * len(values):
-        raise FormatError("time", "gaps shorter than the data", f"{position[-1]} steps")
     grid = np.full((position[-1] + 1, values.shape[1]), np.nan)
     grid_lines = np.zeros(len(grid), dtype=int)
     grid[position], grid_lines[position] = values, lines

@@ -236,6 +236,7 @@ for job in "$@"; do kill -- "-$job" 2> /dev/null; done
 """
 
 
+@pytest.mark.slow
 @posix
 def test_slurm_jobs_are_submitted_used_and_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

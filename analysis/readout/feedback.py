@@ -141,7 +141,19 @@ class FeedbackReadout:
         return self
 
     def predict(self, state: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """Predicted next inputs, shape (rows, c)."""
+        """Predict the next inputs.
+
+        Parameters
+        ----------
+        state : ndarray, shape (rows, features)
+            Filtered traces.
+        present : ndarray, shape (rows, c)
+            Inputs at the same moments.
+
+        Returns
+        -------
+        ndarray, shape (rows, c)
+        """
         if self.coef_ is None or self.intercept_ is None:
             raise NotFittedError("Call fit first")
         change = self.features(state, present) @ self.coef_ + self.intercept_

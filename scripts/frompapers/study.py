@@ -136,6 +136,9 @@ def neurons() -> list[Job]:
     """Fewer neurons, at 2 % of the synapses, by every score of Step II."""
     names = ("LNP", "LNP, silent first", "random_matched", "activity")
     cells = _grid(names, (0.02,), (0.7, 0.5, 0.3)) + _grid(HALF, (0.02,), (0.5,))
+    # The paper's own comparison, without anything paid back, at equal synapses and neurons.
+    literal = ("LNP literal", "activity, no gain", "activity_trained, no gain")
+    cells += _grid(literal, (0.02,), (0.5,)) + [("activity_trained, no gain", 0.02, 1.0)]
     return _portions("neurons", "iid", 400, cells, size=15)
 
 

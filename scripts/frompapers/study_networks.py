@@ -101,6 +101,7 @@ VARIANTS = {
         _tuned("noise", "noise"),
         _tuned("activity", "activity"),
         _tuned("activity_trained", "activity_trained"),
+        Variant("activity_trained, no gain", "activity_trained", {"treatment": "none"}),
         Variant("random, variance gain", "random_gain"),
         Variant("random, no gain", "random"),
         Variant("activity, variance gain", "activity"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +151,9 @@ def read_event_zip(path: str | os.PathLike[str], limit: int | None = None) -> Ev
                     raise FormatError(entry.filename, expected, entry.file_size)
                 parts.append(decode_events(archive.read(entry), f"recording {number}"))
                 labels.append(digit)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except FormatError:
+        raise
+    except Exception as error:  # zipfile, zlib and lzma each raise their own
         raise FormatError(str(file), "a zip archive that can be read", str(error)) from error
     if not parts:
         raise FormatError(str(file), "recordings named Train/5/00001.bin", "none")

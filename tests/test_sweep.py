@@ -289,8 +289,13 @@ def test_a_sweep_ended_from_outside_goes_on(
 
 
 def test_the_verb_prints_a_table_or_json(
-    finished: SweepResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: SweepResult,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # On a narrow terminal the names of columns are cut.
+    monkeypatch.setenv("COLUMNS", "200")
     argv = command(tmp_path, "-q")[3:]
     shutil.copytree(finished.folder, tmp_path / "out")
     assert main(argv) == 0

@@ -158,8 +158,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
     source = Path(path)
     if not source.exists():
         raise MissingFileError(str(source), "an existing TOML file", "none")
-    if not source.is_file() or source.stat().st_size > _MAX_BYTES:
-        raise FormatError(str(source), "a TOML file of at most 1 MiB", "another thing")
+    size = source.stat().st_size
+    if not source.is_file() or size > _MAX_BYTES:
+        given = f"{size} bytes" if source.is_file() else "a folder or a device"
+        raise FormatError(str(source), "a TOML file of at most 1 MiB", given)
     try:
         data = source.read_bytes()
         text = data.decode("utf-8-sig")

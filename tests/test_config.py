@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from brain_lnp import config, tasks
+from brain_lnp import config, tables, tasks
 from brain_lnp.config import (
     Experiment,
     NetworkSection,
@@ -288,7 +288,7 @@ def test_bad_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ParameterError) as missing:
         load_experiment(path)
     assert missing.value.field == "experiment"
-    monkeypatch.setattr(config, "_MAX_BYTES", 10)
+    monkeypatch.setattr(tables, "_MAX_BYTES", 10)
     path.write_text(TEXT)
-    with pytest.raises(FormatError, match="1 MiB"):
+    with pytest.raises(FormatError, match=f"1 MiB, got.*{len(TEXT)} bytes"):
         load_experiment(path)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("numpy_device")
 def test_reports_grow_from_nothing_to_all_and_the_run_is_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("models_eq.progress._PERIOD", 0.01)
+    monkeypatch.setattr("models_eq.progress._PERIOD", 0.0)
     net = sample_hrsnn(HRSNNSpec(n=30), seed=1)
     silent = simulate(net, duration="200 ms", seed=3)
     said: list[tuple[float, float]] = []

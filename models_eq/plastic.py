@@ -21,10 +21,11 @@ from models_eq.network import BrianObjects, build
 from models_eq.neurons import ExactPropagator, neuron_model
 from models_eq.plan import Plan, make_plan
 from models_eq.plasticity import STDP, Learning
-from models_eq.reading import attach_monitors, read
-from models_eq.simulate import reset_between_trials, simulate
+from models_eq.reading import attach_monitors, collect, read
+from models_eq.simulate import simulate
 from models_eq.stimulus import Stimulus
 from models_eq.trajectory import Trajectory
+from models_eq.trials import reset_between_trials
 from models_eq.units import positive_seconds
 
 # Added to numerator and denominator, so that a neuron whose plastic inputs are all 0 is left
@@ -171,13 +172,14 @@ def run_plastic(plan: Plan, net: HRSNN, learning: Learning) -> tuple[np.ndarray,
             synapses, more = _attach_plasticity(built, net, plan, learning)
         attach_stimulus(built, plan.nets, plan.stimuli, plan.copies, plan.rounds, plan.dt)
         if plan.rounds > 1:
-            reset_between_trials(built, plan)
+            reset_between_trials(built.group, plan.states, plan.n_steps * plan.dt)
         monitors = attach_monitors(built, plan)
         network = built.network(*more, *monitors.values())
         started = time.perf_counter()
         network.run(plan.rounds * plan.n_steps * plan.dt * second, namespace={})
         build_and_run()
-        run = read(built, monitors, plan, device, time.perf_counter() - started)[0]
+        seconds = time.perf_counter() - started
+        run = read(collect(built, monitors, plan), plan, device, seconds)[0]
         w = net.w if synapses is None else np.array(synapses.variables["w"].get_value())
         return w, run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from brian2 import second
+from brian2 import Network, second
 from brian2.core.base import BrianObject
 from brian2.devices.device import get_device
 
@@ -208,6 +209,9 @@ def compile_plan(
             "Single precision would release neurons from refractoriness in the wrong step",
         )  # fmt: skip
     started = time.perf_counter()
+    # Brian2 numbers objects by those of the same name still in memory, and numbers stand in the
+    # sources: the cache would not know the program again.
+    gc.collect()
     with running(choice):
         device = get_device()
         built = build(
@@ -223,7 +227,7 @@ def compile_plan(
             reset_between_trials(built.group, plan.states, plan.n_steps * plan.dt)
         files = read_on_start(device, [*objects, *built.inputs])
         monitors = attach_monitors(built, plan)
-        network = built.network(*monitors.values())
+        network = Network(*built.objects, *monitors.values(), name=f"{built.group.name}_network")
         network.run(steps * plan.dt * second, namespace={})
         binary, static = project(choice)
         layout = _layout(device, built, monitors, plan, files, static)

@@ -13,7 +13,7 @@ from brian2.core.base import BrianObject
 
 from models_eq.checks import flags, whole
 from models_eq.device import build_and_run, current_device, running
-from models_eq.errors import ParameterError
+from models_eq.errors import CapabilityError, ParameterError
 from models_eq.frozen import named_clock
 from models_eq.hrsnn import HRSNN
 from models_eq.inputs import attach_stimulus
@@ -116,6 +116,12 @@ def train_stdp(
     if not isinstance(rule, STDP):
         raise ParameterError("rule", "an STDP rule", type(rule).__name__)
     scaled, passes = bool(flags(normalise, "normalise")), whole(passes, "passes")
+    if scaled and current_device().name == "cuda_standalone":
+        raise CapabilityError(
+            "normalise", "False on cuda_standalone", "True",
+            "Its threads would lose parts of each other's sums over the inputs of a neuron: "
+            "train on cpp_standalone or cython",
+        )  # fmt: skip
     start = None if initial_state is None else [initial_state]
     plans = [
         make_plan(

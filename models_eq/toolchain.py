@@ -15,6 +15,8 @@ from pathlib import Path
 
 from models_eq.errors import DeviceError
 
+_STANDARD = (Path("/usr/local/cuda"), Path("/opt/cuda"))
+
 
 def _output(*command: str) -> str:
     """What a command prints, or nothing where it is missing or fails."""
@@ -125,7 +127,7 @@ def _roots() -> Iterator[Path]:
         top = re.search(r"^#\$ TOP=(.+)$", _dry_run(nvcc), re.MULTILINE)
         if top:
             yield Path(top[1].strip()).resolve()
-    yield from (Path("/usr/local/cuda"), Path("/opt/cuda"))
+    yield from _STANDARD
     yield from _packages()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ PREFIX = "devices.cuda_standalone.cuda_backend."
 ELSEWHERE = 9.0
 LEAST = 5.0
 PACKAGE = "pip install 'brain-lnp[gpu]' (Python 3.12 or later)"
+_DEFAULT_CLOCK = "defaultclock.timestep[0]"
 _HOST_FLAGS = ["-w", "-O3", "-ffast-math", "-fno-finite-math-only", "-march=native"]
 
 
@@ -97,11 +99,20 @@ def mend(project: Path) -> None:
     """Make a project of brian2cuda one that CUDA 12 and 13 compile.
 
     brian2cuda's makefile asks for C++11, which Thrust of CUDA 13 refuses, and links cuRAND by a
-    name that pip's package of it does not have.
+    name that pip's package of it does not have. Its synapses count the steps of their delay on the
+    default clock, which is not part of a program whose objects all have a clock of their own.
     """
+    objects = (project / "objects.h").read_text()
     makefile = project / "makefile"
     text = makefile.read_text()
     makefile.write_text(text.replace("-std=c++11", "-std=c++17"))
+    for path in sorted((project / "code_objects").glob("*.cu")):
+        source = path.read_text()
+        if _DEFAULT_CLOCK in source and "Clock defaultclock" not in objects:
+            own = re.search(r"\b(?!defaultclock\b)(\w+)\.timestep\[0\],", source)
+            if own is None:
+                raise DeviceError("device", f"a clock in {path.name}", "none")
+            path.write_text(source.replace(_DEFAULT_CLOCK, f"{own[1]}.timestep[0]"))
     library = cuda_toolkit().curand_library
     link = project / "libcurand.so"
     if library is not None and not link.exists():

@@ -149,6 +149,28 @@ class TestRunning:
                 train_stdp(network(), STIMULUS, STDP())
 
 
+def test_a_project_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "libcurand.so.10"
+    library.write_text("")
+    monkeypatch.setattr(cuda_module, "cuda_toolkit", lambda: CudaToolkit(curand_library=library))
+    project = tmp_path / "project"
+    (project / "code_objects").mkdir(parents=True)
+    (project / "objects.h").write_text("extern Clock hrsnn_clock;\n")
+    (project / "makefile").write_text("NVCCFLAGS = -std=c++11 -Xcompiler '-std=c++11'\n")
+    source = project / "code_objects" / "a.cu"
+    source.write_text("if (defaultclock.timestep[0] >= delay)\n  hrsnn_clock.timestep[0],\n")
+    cuda_module.mend(project)
+    assert source.read_text().count("hrsnn_clock.timestep[0]") == 2
+    assert "defaultclock" not in source.read_text()
+    assert (project / "makefile").read_text().count("-std=c++17") == 2
+    assert (project / "libcurand.so").resolve() == library
+    # A program that has the default clock keeps it.
+    (project / "objects.h").write_text("extern Clock defaultclock;\n")
+    source.write_text("if (defaultclock.timestep[0] >= delay)\n")
+    cuda_module.mend(project)
+    assert "defaultclock" in source.read_text()
+
+
 @pytest.mark.cuda
 @compiles
 class TestCompiling:

@@ -32,6 +32,8 @@ _SOURCES = (".cpp", ".cu", ".h", ".c")
 _LOOSE = re.compile(
     rb"\s*(_array_\w+_(t|timestep)\[0\] = [0.]+;|\w+\.add\(&\w+, _run_random_number_buffer\);)\s*"
 )
+# Brian2 numbers code by how much of the same name is still in memory.
+_NUMBERED = re.compile(rb"(_codeobject|_push_spikes)_\d+")
 
 
 def cache_folder() -> Path:
@@ -79,7 +81,8 @@ def project_digest(project: Path, tools: str) -> str:
         Names and versions of the compilers.
     """
     h = hashlib.sha256(f"{tools}\n{processor()}\n".encode())
-    for path in sorted(project.rglob("*")):
+    parts = []
+    for path in project.rglob("*"):
         inside = path.relative_to(project)
         if inside.parts[0] in _DATA or not path.is_file():
             continue
@@ -87,7 +90,10 @@ def project_digest(project: Path, tools: str) -> str:
             content = path.read_bytes()
             if path.stem == PROGRAM:
                 content = _in_order(content)
-            h.update(f"{inside.as_posix()}\n{len(content)}\n".encode() + content)
+            name = inside.as_posix().encode()
+            parts.append(_NUMBERED.sub(rb"\1", name + b"\n" + content))
+    for part in sorted(parts):
+        h.update(f"{len(part)}\n".encode() + part)
     return h.hexdigest()
 
 

@@ -245,6 +245,14 @@ class TestCache:
         assert digests[0] == digests[1]
         assert digests[0] != digests[2]
 
+    def test_numbers_of_what_is_in_memory_do_not_count(self, tmp_path: Path) -> None:
+        texts = ["run_a_codeobject();", "run_a_codeobject_1();", "run_b_codeobject();"]
+        digests = [
+            project_digest(fake_project(tmp_path / str(k), tmp_path / "log", text), "")
+            for k, text in enumerate(texts)
+        ]
+        assert digests[0] == digests[1] != digests[2]
+
     def test_what_does_not_compile_is_told_and_not_kept(self, cache: Path, tmp_path: Path) -> None:
         project = fake_project(tmp_path / "a", tmp_path / "log")
         (project / "makefile").write_text("all:\n\t@echo 'x.cpp: error: no such thing'; exit 1\n")

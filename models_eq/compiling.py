@@ -170,9 +170,9 @@ def compile_program(
 
     Notes
     -----
-    Parameters, states and input currents reach the program as Brian2's run arguments. Brian2 goes
-    on with what it was compiled with where one has the wrong size, so sizes are checked before.
-    Connections, their weights and input spikes are read from files of any length: one program runs
+    Parameters and states reach the program as Brian2's run arguments. Brian2 goes on with what it
+    was compiled with where one has the wrong size, so sizes are checked before. Input currents
+    take the place of those that it was compiled with. Connections, their weights and input spikes are read from files of any length: one program runs
     a network before and after pruning, at the cost of the synapses that are left.
 
     Examples
@@ -252,11 +252,10 @@ def _layout(
         for name, variable in group.variables.items()
         if name in wanted
     }
-    kept: dict[str, bytes | int] = dict(static)
+    kept = dict(static)
     if plan.stimuli:
-        table = f"{INPUT}_values"
-        kept[table] = len(static[table])
-        arguments[f"{INPUT}.values"] = (np.dtype(float), len(static[table]) // 8)
+        table = kept.pop(f"{INPUT}_values")
+        arguments[f"{INPUT}.values"] = (np.dtype(float), len(table) // 8)
     results = {}
 
     def writes(key: str, variable: Any) -> None:

@@ -36,12 +36,12 @@ class Layout:
     group : str
         Name of the group of neurons.
     arguments : Mapping of str to (dtype, int)
-        Arrays that it takes as run arguments, each of a fixed size.
+        Arrays that it takes, each of a fixed size: as run arguments, and the table of input
+        currents in place of the one that it was compiled with.
     connections : Mapping of str to dtype
         Files of any size that it reads when it starts.
-    static : Mapping of str to (bytes or int)
-        Static arrays that Brian2 has it read first: their content, or the size in bytes of one
-        that an argument replaces.
+    static : Mapping of str to bytes
+        Further arrays that it reads, the same in every run.
     results : Mapping of str to (str, dtype)
         File that each recorded array is written to.
     """
@@ -49,7 +49,7 @@ class Layout:
     group: str
     arguments: Mapping[str, tuple[np.dtype, int]]
     connections: Mapping[str, np.dtype]
-    static: Mapping[str, bytes | int]
+    static: Mapping[str, bytes]
     results: Mapping[str, tuple[str, np.dtype]]
 
 
@@ -172,14 +172,15 @@ def execute(
         for name in ("static_arrays", _ARGUMENTS, FOLDER, _RESULTS):
             (folder / name).mkdir()
         for name, content in layout.static.items():
-            with open(folder / "static_arrays" / name, "wb") as file:
-                if isinstance(content, int):
-                    file.truncate(content)
-                else:
-                    file.write(content)
+            (folder / "static_arrays" / name).write_bytes(content)
         for name, value in connections.items():
             value.tofile(folder / FOLDER / name)
         command = [str(binary), "--results_dir", f"{_RESULTS}/"]
+        table = arguments.pop(f"{INPUT}.values", None)
+        if table is not None:
+            # By far the largest: where the program reads what it was compiled with, it is read
+            # once; as a run argument, twice.
+            table.tofile(folder / "static_arrays" / f"{INPUT}_values")
         for name, value in arguments.items():
             value.tofile(folder / _ARGUMENTS / name)
             command.append(f"{name}={_ARGUMENTS}/{name}")

@@ -172,8 +172,9 @@ def compile_program(
     -----
     Parameters and states reach the program as Brian2's run arguments. Brian2 goes on with what it
     was compiled with where one has the wrong size, so sizes are checked before. Input currents
-    take the place of those that it was compiled with. Connections, their weights and input spikes are read from files of any length: one program runs
-    a network before and after pruning, at the cost of the synapses that are left.
+    take the place of those that it was compiled with. Connections, their weights and input spikes
+    are read from files of any length: one program runs a network before and after pruning, at the
+    cost of the synapses that are left.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models_eq.compiling import Program, compile_program
 from models_eq.device import capabilities, use_device
 from models_eq.distributions import (
     Clipped,
@@ -70,6 +71,7 @@ __all__ = [
     "NeuronModel",
     "Normal",
     "ParameterError",
+    "Program",
     "SilentNetworkError",
     "SmallWorld",
     "SpikeInput",
@@ -78,6 +80,7 @@ __all__ = [
     "Uniform",
     "UnitError",
     "capabilities",
+    "compile_program",
     "heavy_tailed",
     "load",
     "low_rank",

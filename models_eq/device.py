@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import logging
 import os
 import shutil
@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
 import brian2
+import numpy as np
 from brian2.devices.device import (
     Device,
     all_devices,
@@ -24,88 +25,51 @@ from brian2.devices.device import (
     set_device,
 )
 
-from models_eq.checks import whole
+from models_eq import cuda, toolchain
+from models_eq.builds import compiled
+from models_eq.capability import (
+    DEVICES,
+    Capability,
+    best_device,
+    capabilities,
+    capability,
+)
+from models_eq.checks import floats, whole
 from models_eq.errors import DeviceError, ParameterError
+
+__all__ = [
+    "DEVICES",
+    "Capability",
+    "DeviceChoice",
+    "best_device",
+    "build_and_run",
+    "capabilities",
+    "capability",
+    "current_device",
+    "program_environment",
+    "project",
+    "running",
+    "use_device",
+]
 
 brian2_logger = logging.getLogger("brian2")
 
-DEVICES = ("numpy", "cython", "cpp_standalone", "cuda_standalone")
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "numpy": (),
         "cython": (),
-        "cpp_standalone": ("threads", "directory"),
-        "cuda_standalone": ("directory",),
+        "cpp_standalone": ("threads", "precision", "directory"),
+        "cuda_standalone": (
+            "precision", "gpu", "compute_capability", "compile_only", "directory",
+        ),
     }
-)
+)  # fmt: skip
 _PREFERENCES = (
     "codegen.target",
-    "devices.cpp_standalone.openmp_threads",
+    "core.default_float_dtype",
     "core.stop_on_keyboard_interrupt",
+    "devices.cpp_standalone.openmp_threads",
 )
-
-
-@dataclass(frozen=True)
-class Capability:
-    """Whether a device runs on this machine, and if not, why and what would help."""
-
-    device: str
-    available: bool
-    reason: str
-
-
-@lru_cache(maxsize=1)
-def _compiler() -> str | None:
-    return shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
-
-
-def capability(device: str) -> Capability:
-    """Say whether ``device`` runs here.
-
-    Raises
-    ------
-    ParameterError
-        For an unknown device.
-    """
-    if device == "auto":
-        device = best_device()
-    if device not in DEVICES:
-        raise ParameterError("device", "one of " + ", ".join(DEVICES) + " or auto", device)
-    if device == "numpy":
-        return Capability(device, True, "always runs; no compiler needed")
-    if device in ("cython", "cpp_standalone"):
-        if _compiler() is None:
-            return Capability(device, False, "no C++ compiler found: install g++ (or clang++)")
-        if device == "cython" and importlib.util.find_spec("Cython") is None:
-            return Capability(device, False, "Cython is not installed: pip install cython")
-        return Capability(device, True, f"C++ compiler found ({_compiler()})")
-    if importlib.util.find_spec("brian2cuda") is None:
-        return Capability(
-            device,
-            False,
-            "brian2cuda is not installed: pip install 'brain-lnp[gpu]' (Python 3.12+)",
-        )
-    if shutil.which("nvidia-smi") is None:
-        return Capability(device, False, "no NVIDIA driver found (nvidia-smi is missing)")
-    return Capability(
-        device, False, "simulate does not drive brian2cuda yet: use to_brian2 in a script"
-    )
-
-
-def capabilities() -> list[Capability]:
-    """Capability of every device, in the order of ``DEVICES``.
-
-    Returns
-    -------
-    list of Capability
-        One for each device.
-    """
-    return [capability(device) for device in DEVICES]
-
-
-def best_device() -> str:
-    """``cython`` where there is a C++ compiler, ``numpy`` otherwise."""
-    return "cython" if capability("cython").available else "numpy"
 
 
 @dataclass(frozen=True)
@@ -152,8 +116,11 @@ def use_device(name: str, **options: Any) -> DeviceChoice:
         ``"numpy"``, ``"cython"``, ``"cpp_standalone"``, ``"cuda_standalone"``, or ``"auto"``
         (cython where there is a C++ compiler, numpy otherwise).
     **options
-        ``cpp_standalone``: ``threads`` (OpenMP threads, 0 for none) and ``directory`` (where to
-        build; by default a temporary folder that is removed).
+        ``cpp_standalone``: ``threads`` (OpenMP threads, 0 for none). ``cuda_standalone``: ``gpu``
+        (its number; by default the one of the highest compute capability),
+        ``compute_capability`` (by default that of the GPU), ``compile_only`` (compile without a
+        GPU; nothing runs). Both: ``precision`` (``"double"`` or ``"single"``) and ``directory``
+        (where to generate the sources; by default a temporary folder that is removed).
 
     Returns
     -------
@@ -174,8 +141,11 @@ def use_device(name: str, **options: Any) -> DeviceChoice:
     'numpy'
     """
     found = capability(name)
+    if options.get("compile_only") is True and name == "cuda_standalone":
+        missing = cuda.missing_for_compiling()
+        found = Capability(name, not missing, "; ".join(missing))
     if not found.available:
-        raise DeviceError("device", f"one that runs here, not {name}", found.reason)
+        raise DeviceError("device", "one that runs here", name, found.reason)
     allowed = () if name == "auto" else _OPTIONS[name]
     unknown = set(options) - set(allowed)
     if unknown:
@@ -184,14 +154,28 @@ def use_device(name: str, **options: Any) -> DeviceChoice:
             "options " + (", ".join(allowed) or "none"),
             ", ".join(sorted(unknown)),
         )
-    if "threads" in options:
-        options["threads"] = whole(options["threads"], "threads", 0)
-    directory = options.get("directory")
-    if directory is not None and not isinstance(directory, (str, os.PathLike)):
-        raise ParameterError("directory", "the path of a folder", directory)
+    _check_options(options)
     choice = DeviceChoice(name, MappingProxyType(dict(options)), _state["current"])
     _state["current"] = choice
     return choice
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name in ("threads", "gpu"):
+        if name in options:
+            options[name] = whole(options[name], name, 0)
+    if options.get("precision", "double") not in ("single", "double"):
+        raise ParameterError("precision", "'single' or 'double'", options["precision"])
+    if "compute_capability" in options:
+        value = floats(options["compute_capability"], "compute_capability")
+        if value.ndim or not value >= cuda.LEAST:
+            raise ParameterError("compute_capability", f"at least {cuda.LEAST}", value)
+        options["compute_capability"] = float(value)
+    if not isinstance(options.get("compile_only", False), bool):
+        raise ParameterError("compile_only", "True or False", options["compile_only"])
+    directory = options.get("directory")
+    if directory is not None and not isinstance(directory, (str, os.PathLike)):
+        raise ParameterError("directory", "the path of a folder", directory)
 
 
 def current_device() -> DeviceChoice:
@@ -216,7 +200,13 @@ def running(choice: DeviceChoice) -> Iterator[str]:
     DeviceError
         If a script has set Brian2 itself to the standalone device that is asked for.
     """
-    saved = {name: brian2.prefs[name] for name in _PREFERENCES}
+    wanted: dict[str, Any] = {}
+    if choice.name == "cuda_standalone":
+        importlib.import_module("brian2cuda")  # it registers the device and its preferences
+        wanted = cuda.preferences(choice.options)
+    if choice.options.get("precision") == "single":
+        wanted["core.default_float_dtype"] = np.float32
+    saved = {name: brian2.prefs[name] for name in (*_PREFERENCES, *wanted)}
     before = get_device()
     level = brian2_logger.level
     step = before.defaultclock.dt
@@ -228,6 +218,8 @@ def running(choice: DeviceChoice) -> Iterator[str]:
         # Otherwise Brian2 ends the run early on Ctrl-C and goes on: the spikes of half a run
         # would be taken for those of the whole.
         brian2.prefs["core.stop_on_keyboard_interrupt"] = False
+        for name, value in wanted.items():
+            brian2.prefs[name] = value
         if choice.name in ("numpy", "cython"):
             brian2.prefs["codegen.target"] = choice.name
             if before is not runtime_device:
@@ -265,6 +257,21 @@ def _restore(saved: Mapping[str, Any], level: int, before: Device, step: Any) ->
     brian2_logger.setLevel(level)
 
 
+def _compile(choice: DeviceChoice) -> tuple[Any, Path, Path]:
+    """Generate the project of what was collected and compile it, unless the cache has it."""
+    device, is_cuda = get_device(), choice.name == "cuda_standalone"
+    folder = Path(device.build_options["directory"])
+    device.build(compile=False, run=False, clean=False, **device.build_options)
+    if is_cuda:
+        cuda.mend(folder)
+    cxx = toolchain.compiler() or "c++"
+    tools = f"{cxx} {toolchain.version(cxx)}"
+    if is_cuda:
+        nvcc = str(toolchain.cuda_toolkit().nvcc)
+        tools += f"\n{nvcc} {toolchain.version(nvcc)}"
+    return device, folder, compiled(folder, tools, {"CXX": cxx})
+
+
 def build_and_run() -> None:
     """Compile and run what was collected, on a standalone device; nothing on the others.
 
@@ -273,13 +280,41 @@ def build_and_run() -> None:
     DeviceError
         If the program cannot be compiled or fails.
     """
-    device = get_device()
-    if device is runtime_device:
+    if get_device() is runtime_device:
         return
-    options = dict(device.build_options)
+    choice = current_device()
+    if choice.options.get("compile_only"):
+        raise DeviceError("device", "one that runs", "compile_only", "Call compile_program")
+    device, folder, binary = _compile(choice)
+    if not (folder / binary.name).exists():
+        shutil.copy2(binary, folder / binary.name)
     try:
-        device.build(compile=True, run=True, clean=False, **options)
+        device.run_environment_variables.update(program_environment(choice))
+        device.run(str(folder), "results", with_output=False)
     except (RuntimeError, OSError) as error:
         raise DeviceError(
-            "device", "a program that compiles and runs", str(error), "Try use_device('numpy')"
+            "device", "a program that runs", str(error), "Try use_device('numpy')"
         ) from error
+
+
+def project(choice: DeviceChoice) -> tuple[Path, dict[str, bytes]]:
+    """Compile what was collected on a standalone device, to be run by itself.
+
+    Returns
+    -------
+    binary : Path
+        The program, in the cache.
+    static : dict of str to bytes
+        Static arrays that it reads.
+    """
+    _, folder, binary = _compile(choice)
+    static = {path.name: path.read_bytes() for path in (folder / "static_arrays").iterdir()}
+    return binary, static
+
+
+def program_environment(choice: DeviceChoice) -> dict[str, str]:
+    """Variables that programs compiled for a device are started with."""
+    if choice.name == "cuda_standalone":
+        return cuda.environment()
+    threads = int(choice.options.get("threads", 0))
+    return {"OMP_NUM_THREADS": str(threads)} if threads else {}

@@ -131,35 +131,6 @@ def frozen_rows(values: np.ndarray, order: np.ndarray, hold: float) -> Function:
     return function
 
 
-def frozen_values(name: str, values: np.ndarray) -> Function:
-    """Brian2 function ``name(i)``: one value for each neuron.
-
-    Parameters
-    ----------
-    name : str
-        Name of the function.
-    values : ndarray, shape (total,)
-        Values.
-    """
-    values = np.ascontiguousarray(values, dtype=np.float64)
-
-    def python(i: Any) -> Any:
-        return values[np.asarray(i)]
-
-    function = FrozenFunction(name, python, [1], ["i"])
-    function.implementations.add_implementation("numpy", python)
-    namespace = {f"{name}_values": values}
-    cpp = f"static inline double {name}(const int i) {{ return _namespace{name}_values[i]; }}"
-    cython = (
-        f"cdef double {name}(const int i):\n"
-        f"    global _namespace{name}_values\n"
-        f"    return _namespace{name}_values[i]\n"
-    )
-    for target, code in (("cpp", cpp), ("cython", cython)):
-        function.implementations.add_implementation(target, code, namespace=namespace, name=name)
-    return function
-
-
 def named_clock(name: str, dt: float) -> Clock:
     """Clock with a fixed name.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from brian2 import SpikeGeneratorGroup, Synapses, second
+from brian2 import SpikeGeneratorGroup, Synapses, TimedArray, second
+from brian2.devices.device import get_device, runtime_device
 
 from models_eq.errors import ParameterError
 from models_eq.frozen import frozen_input, named_clock
@@ -16,6 +18,8 @@ from models_eq.stimulus import Stimulus
 
 if TYPE_CHECKING:
     from models_eq.network import BrianObjects
+
+INPUT = "frozen_input"
 
 
 def check_hold(stimulus: Stimulus, dt: float) -> None:
@@ -27,23 +31,22 @@ def check_hold(stimulus: Stimulus, dt: float) -> None:
         )
 
 
-def attach_stimulus(
-    built: BrianObjects,
-    nets: Sequence[HRSNN],
-    stimuli: Sequence[Stimulus],
-    copies: int,
-    rounds: int,
-    dt: float,
-    on_pre: str | None = None,
-) -> None:
-    """Let frozen inputs drive built objects.
+def input_currents(
+    nets: Sequence[HRSNN], stimuli: Sequence[Stimulus], copies: int, rounds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Currents as one table, and who reads which column of it.
 
-    Networks that share a stimulus share its memory. Trials are laid out over ``copies`` side by
-    side and ``rounds`` one after the other. ``on_pre`` is what an input spike does; by default
-    what the model does.
+    Networks that share a stimulus share its columns. Trials are laid out over ``copies`` side by
+    side and ``rounds`` one after the other.
+
+    Returns
+    -------
+    values : ndarray, shape (rows, c)
+        Row k holds from k times the hold on.
+    channel : ndarray of int32, shape (total,)
+        Column of each neuron of the group.
     """
     unique = list({id(s): s for s in stimuli}.values())
-    hold = unique[0].hold
     starts: dict[int, int] = {}
     blocks, width = [], 0
     for stimulus in unique:
@@ -57,18 +60,101 @@ def attach_stimulus(
         columns = stimulus.columns(net)[None, :] + starts[id(stimulus)]
         stride = stimulus.n if stimulus.n_trials else 0
         channel.append((columns + stride * np.arange(copies)[:, None]).ravel())
+    return values, np.concatenate(channel).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class InputSpikes:
+    """Input spikes of one network as arrays, in the order in which Brian2 emits them.
+
+    Attributes
+    ----------
+    channels : int
+        Channels of all copies.
+    index, step : ndarray of int32, shape (k,)
+        Channel and time step of each spike.
+    i, j : ndarray of int32, shape (m,)
+        Channel and neuron of the group of each connection.
+    w : ndarray, shape (m,)
+        Weight of each connection.
+    """
+
+    channels: int
+    index: np.ndarray
+    step: np.ndarray
+    i: np.ndarray
+    j: np.ndarray
+    w: np.ndarray
+
+
+def input_spikes(
+    net: HRSNN, stimulus: Stimulus, offset: int, copies: int, dt: float
+) -> InputSpikes | None:
+    """Input spikes of one network, whose first neuron has index ``offset``; None without any."""
+    source = stimulus.spikes
+    if source is None:
+        return None
+    c = source.weights.shape[0]
+    if stimulus.n_trials:
+        time = source.t + (source.trial // copies) * stimulus.duration
+        index = source.channel + c * (source.trial % copies)
+    else:
+        time = np.tile(source.t, copies)
+        index = (source.channel[None, :] + c * np.arange(copies)[:, None]).ravel()
+    step = np.floor(time / dt + 1e-6).astype(np.int64)
+    if step.size and np.unique(index * (step.max() + 1) + step).size != step.size:
+        raise ParameterError(
+            "SpikeInput", f"at most one spike a channel in a step of {dt:g} s", "two"
+        )
+    order = np.lexsort((index, step))
+    weights = source.weights[:, stimulus.columns(net)]
+    pre, post = np.nonzero(weights)
+    shift = np.arange(copies)[:, None]
+    return InputSpikes(
+        c * copies,
+        index[order].astype(np.int32),
+        step[order].astype(np.int32),
+        (pre[None, :] + c * shift).ravel().astype(np.int32),
+        (post[None, :] + offset + net.n * shift).ravel().astype(np.int32),
+        np.tile(weights[pre, post], copies),
+    )
+
+
+def attach_stimulus(
+    built: BrianObjects,
+    nets: Sequence[HRSNN],
+    stimuli: Sequence[Stimulus],
+    copies: int,
+    rounds: int,
+    dt: float,
+    on_pre: str | None = None,
+    later: bool = False,
+) -> None:
+    """Let frozen inputs drive built objects.
+
+    For the layout see :func:`input_currents`. ``on_pre`` is what an input spike does; by default
+    what the model does. With ``later`` there is one input spike and one connection, whatever the
+    stimuli have, for a compiled program to read when it starts.
+    """
+    hold = stimuli[0].hold
+    values, channel = input_currents(nets, stimuli, copies, rounds)
     group = built.group
-    group.variables["channel"].set_value(np.concatenate(channel).astype(np.int32))
-    group.namespace["frozen_input"] = frozen_input(values, hold)
+    if not later:
+        group.variables["channel"].set_value(channel)
+    if get_device() is runtime_device:
+        group.namespace[INPUT] = frozen_input(values, hold)
+    else:
+        # Of fixed shape, but it can be replaced when the program starts, on CUDA too.
+        group.namespace[INPUT] = TimedArray(values, hold * second, name=INPUT)
     group.run_regularly(
-        "i_stim = frozen_input(t, channel)",
+        f"i_stim = {INPUT}(t, channel)",
         clock=named_clock(f"{group.name}_stimulus_clock", hold),
         when="start",
         order=1,
         name=f"{group.name}_stimulus",
     )
-    if any(s.spikes is not None for s in unique):
-        _attach_spikes(built, nets, stimuli, copies, dt, on_pre)
+    if any(s.spikes is not None for s in stimuli):
+        _attach_spikes(built, nets, stimuli, copies, dt, on_pre, later)
 
 
 def _lay_out(stimulus: Stimulus, copies: int, rounds: int) -> np.ndarray:
@@ -89,31 +175,26 @@ def _attach_spikes(
     copies: int,
     dt: float,
     on_pre: str | None,
+    later: bool,
 ) -> None:
     model = neuron_model(nets[0].model)
+    one = np.zeros(1, np.int32)
     for k, (net, stimulus, offset) in enumerate(zip(nets, stimuli, built.offsets, strict=True)):
-        source = stimulus.spikes
-        if source is None or source.t.size == 0:
+        given = input_spikes(net, stimulus, int(offset), copies, dt)
+        if given is None:
             continue
-        c = source.weights.shape[0]
-        if stimulus.n_trials:
-            time = source.t + (source.trial // copies) * stimulus.duration
-            index = source.channel + c * (source.trial % copies)
-        else:
-            time = np.tile(source.t, copies)
-            index = (source.channel[None, :] + c * np.arange(copies)[:, None]).ravel()
-        step = np.floor(time / dt + 1e-6).astype(np.int64)
-        if np.unique(index * (step.max() + 1) + step).size != step.size:
-            raise ParameterError(
-                "SpikeInput", f"at most one spike a channel in a step of {dt:g} s", "two"
-            )
-        weights = source.weights[:, stimulus.columns(net)]
-        pre, post = np.nonzero(weights)
-        if pre.size == 0:
+        if later:
+            given = InputSpikes(given.channels, one, one, one, one, np.zeros(1))
+        elif not (given.index.size and given.i.size):
             continue
         name = f"{built.group.name}_in{k}"
         generator = SpikeGeneratorGroup(
-            c * copies, index, step * dt * second, clock=built.group.clock, name=name
+            given.channels,
+            given.index,
+            given.step * dt * second,
+            sorted=True,
+            clock=built.group.clock,
+            name=name,
         )
         projection = Synapses(
             generator,
@@ -125,10 +206,7 @@ def _attach_spikes(
             namespace={},
             name=f"{name}_syn",
         )
-        shift = np.arange(copies)[:, None]
-        projection.connect(
-            i=(pre[None, :] + c * shift).ravel().astype(np.int32),
-            j=(post[None, :] + offset + net.n * shift).ravel().astype(np.int32),
-        )
-        projection.variables["w"].set_value(np.tile(weights[pre, post], copies))
+        projection.connect(i=given.i, j=given.j)
+        if not later:
+            projection.variables["w"].set_value(given.w)
         built.inputs += [generator, projection]

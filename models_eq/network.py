@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,25 +53,49 @@ class BrianObjects:
         return Network(*self.objects, *more)
 
 
-def _stack(nets: Sequence[HRSNN], copies: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Per-neuron arrays of all copies of all networks, and the first index of each network."""
-    names = (*PER_NEURON, *nets[0].params)
-    stacked = {
+def neuron_values(
+    nets: Sequence[HRSNN], *, dt: float, copies: int, state: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Initial value of every variable of the group of :func:`build`, each of shape (total,).
+
+    Parameters
+    ----------
+    nets : sequence of HRSNN
+        Networks of the same model.
+    dt : float, s
+        Time step.
+    copies : int
+        Copies of each network.
+    state : Mapping of str to ndarray, shape (total,)
+        Initial state.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Parameters, exact propagators and state; maybe more than the model declares.
+    """
+    model = neuron_model(nets[0].model)
+    arrays = {
         name: np.concatenate([np.tile(net.arrays()[name], copies) for net in nets])
-        for name in names
+        for name in (*PER_NEURON, *nets[0].params)
     }
-    sizes = np.array([net.n * copies for net in nets])
-    return stacked, np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    # Brian2 clamps for a whole number of steps; a remainder is dropped, as Brian2 does.
+    arrays["t_ref"] = np.floor(arrays["t_ref"] / dt + 1e-3) * dt * model.has_refractory
+    return {**arrays, **model.propagators(arrays, dt), **state}
 
 
-def _stack_synapses(
-    nets: Sequence[HRSNN], copies: int, offsets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def first_indices(nets: Sequence[HRSNN], copies: int) -> np.ndarray:
+    """First index of each network in the group of :func:`build`, shape (len(nets),)."""
+    return np.concatenate([[0], np.cumsum([net.n * copies for net in nets])[:-1]])
+
+
+def synapse_values(nets: Sequence[HRSNN], copies: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of both ends (int32) and weight of each synapse of the group of :func:`build`."""
     i, j, w = [], [], []
-    for net, offset in zip(nets, offsets, strict=True):
+    for net, offset in zip(nets, first_indices(nets, copies), strict=True):
         shift = (offset + net.n * np.arange(copies))[:, None]
-        i.append((net.i[None, :] + shift).ravel())
-        j.append((net.j[None, :] + shift).ravel())
+        i.append((net.i[None, :] + shift).ravel().astype(np.int32))
+        j.append((net.j[None, :] + shift).ravel().astype(np.int32))
         w.append(np.tile(net.w, copies))
     return np.concatenate(i), np.concatenate(j), np.concatenate(w)
 
@@ -84,6 +108,7 @@ def build(
     state: dict[str, np.ndarray],
     events: bool = False,
     name: str = "hrsnn",
+    later: bool = False,
 ) -> BrianObjects:
     """Brian2 objects of several networks of one model, side by side in one group.
 
@@ -101,6 +126,9 @@ def build(
         Whether the group emits the event ``release`` at the end of each refractory period.
     name : str
         Name of the group; the synapses get ``name + "_syn"``.
+    later : bool
+        Leave out values and connections, which a compiled program reads when it starts: there is
+        one synapse, whatever the networks have.
 
     Raises
     ------
@@ -110,7 +138,6 @@ def build(
     if len({net.model for net in nets}) != 1:
         raise ParameterError("nets", "networks of one model", sorted({n.model for n in nets}))
     model = neuron_model(nets[0].model)
-    arrays, offsets = _stack(nets, copies)
     total = int(sum(net.n for net in nets) * copies)
     group = NeuronGroup(
         total,
@@ -127,15 +154,16 @@ def build(
     if events:
         # Before the groups of the step: the state at the very end of the refractory period.
         group.set_event_schedule("release", when="before_groups")
-    # Brian2 clamps for a whole number of steps; a remainder is dropped, as Brian2 does.
-    arrays["t_ref"] = np.floor(arrays["t_ref"] / dt + 1e-3) * dt * model.has_refractory
-    values = {**arrays, **model.propagators(arrays, dt), **state}
-    for key, value in values.items():
-        if key in group.variables:
-            group.variables[key].set_value(np.asarray(value, dtype=float))
+    if not later:
+        for key, value in neuron_values(nets, dt=dt, copies=copies, state=state).items():
+            if key in group.variables:
+                group.variables[key].set_value(np.asarray(value, dtype=float))
     group.variables["t_release"].set_value(-1.0)
     group.variables["channel"].set_value(np.arange(total, dtype=np.int32))
-    i, j, w = _stack_synapses(nets, copies, offsets)
+    if later:
+        i, j, w = np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1)
+    else:
+        i, j, w = synapse_values(nets, copies)
     synapses = None
     if w.size:
         synapses = Synapses(
@@ -148,9 +176,10 @@ def build(
             namespace={},
             name=f"{name}_syn",
         )
-        synapses.connect(i=i.astype(np.int32), j=j.astype(np.int32))
-        synapses.variables["w"].set_value(w)
-    return BrianObjects(group, synapses, offsets=offsets)
+        synapses.connect(i=i, j=j)
+        if not later:
+            synapses.variables["w"].set_value(w)
+    return BrianObjects(group, synapses, offsets=first_indices(nets, copies))
 
 
 def to_brian2(

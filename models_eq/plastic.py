@@ -13,7 +13,7 @@ from brian2.core.base import BrianObject
 
 from models_eq.checks import flags, whole
 from models_eq.device import build_and_run, current_device, running
-from models_eq.errors import ParameterError
+from models_eq.errors import CapabilityError, ParameterError
 from models_eq.frozen import named_clock
 from models_eq.hrsnn import HRSNN
 from models_eq.inputs import attach_stimulus
@@ -21,10 +21,11 @@ from models_eq.network import BrianObjects, build
 from models_eq.neurons import ExactPropagator, neuron_model
 from models_eq.plan import Plan, make_plan
 from models_eq.plasticity import STDP, Learning
-from models_eq.reading import attach_monitors, read
-from models_eq.simulate import reset_between_trials, simulate
+from models_eq.reading import attach_monitors, collect, read
+from models_eq.simulate import simulate
 from models_eq.stimulus import Stimulus
 from models_eq.trajectory import Trajectory
+from models_eq.trials import reset_between_trials
 from models_eq.units import positive_seconds
 
 # Added to numerator and denominator, so that a neuron whose plastic inputs are all 0 is left
@@ -115,6 +116,12 @@ def train_stdp(
     if not isinstance(rule, STDP):
         raise ParameterError("rule", "an STDP rule", type(rule).__name__)
     scaled, passes = bool(flags(normalise, "normalise")), whole(passes, "passes")
+    if scaled and current_device().name == "cuda_standalone":
+        raise CapabilityError(
+            "normalise", "False on cuda_standalone", "True",
+            "Its threads would lose parts of each other's sums over the inputs of a neuron: "
+            "train on cpp_standalone or cython",
+        )  # fmt: skip
     start = None if initial_state is None else [initial_state]
     plans = [
         make_plan(
@@ -171,13 +178,14 @@ def run_plastic(plan: Plan, net: HRSNN, learning: Learning) -> tuple[np.ndarray,
             synapses, more = _attach_plasticity(built, net, plan, learning)
         attach_stimulus(built, plan.nets, plan.stimuli, plan.copies, plan.rounds, plan.dt)
         if plan.rounds > 1:
-            reset_between_trials(built, plan)
+            reset_between_trials(built.group, plan.states, plan.n_steps * plan.dt)
         monitors = attach_monitors(built, plan)
         network = built.network(*more, *monitors.values())
         started = time.perf_counter()
         network.run(plan.rounds * plan.n_steps * plan.dt * second, namespace={})
         build_and_run()
-        run = read(built, monitors, plan, device, time.perf_counter() - started)[0]
+        seconds = time.perf_counter() - started
+        run = read(collect(built, monitors, plan), plan, device, seconds)[0]
         w = net.w if synapses is None else np.array(synapses.variables["w"].get_value())
         return w, run
 

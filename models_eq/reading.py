@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +11,7 @@ from brian2.core.base import BrianObject
 
 from models_eq.frozen import named_clock
 from models_eq.hrsnn import HRSNN
-from models_eq.network import BrianObjects
+from models_eq.network import BrianObjects, first_indices
 from models_eq.plan import Plan
 from models_eq.trajectory import Trajectory
 
@@ -41,6 +42,69 @@ def attach_monitors(built: BrianObjects, plan: Plan) -> Monitors:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """What a run recorded, as plain arrays over the whole group, from wherever it ran.
+
+    Attributes
+    ----------
+    spikes, release : dict of str to ndarray
+        ``i``, ``t`` (s) and variables of each event; releases are None where they were not asked
+        for.
+    sample_t : ndarray, shape (q,), s
+        Times of all samples of all rounds.
+    samples : dict of str to ndarray, shape (total, q)
+        Sampled variables.
+    final : dict of str to ndarray, shape (total,)
+        State at the end.
+    """
+
+    spikes: dict[str, np.ndarray]
+    release: dict[str, np.ndarray] | None
+    sample_t: np.ndarray
+    samples: dict[str, np.ndarray]
+    final: dict[str, np.ndarray]
+
+
+def recorded_variables(plan: Plan) -> tuple[str, ...]:
+    """Variables that are recorded at each event."""
+    return (*plan.state_names, "i_stim") if plan.spike_state else ()
+
+
+def collect(built: BrianObjects, monitors: Monitors, plan: Plan) -> Recorded:
+    """Read the monitors of a plan that Brian2 has run.
+
+    Parameters
+    ----------
+    built : BrianObjects
+        The objects that ran.
+    monitors : dict of str to BrianObject
+        As of :func:`attach_monitors`.
+    plan : Plan
+        What was asked for.
+    """
+
+    def events(key: str) -> dict[str, np.ndarray]:
+        monitor = monitors[key]
+        names = recorded_variables(plan)
+        values = {n: np.array(getattr(monitor, f"{n}_")[:], dtype=float) for n in names}
+        return {"i": np.array(monitor.i[:]), "t": np.array(monitor.t_[:]), **values}
+
+    sample_t, samples = np.zeros(0), {}
+    if "samples" in monitors:
+        sample_t = np.array(monitors["samples"].t_[:])
+        # Copies: newer Brian2 hands out views of memory that goes when the monitor does.
+        samples = {n: np.array(getattr(monitors["samples"], f"{n}_")) for n in plan.sampled}
+    variables = built.group.variables
+    return Recorded(
+        spikes=events("spikes"),
+        release=events("release") if plan.spike_state else None,
+        sample_t=sample_t,
+        samples=samples,
+        final={name: np.array(variables[name].get_value()) for name in plan.state_names},
+    )
+
+
+@dataclass(frozen=True)
 class _Events:
     """Events of a whole group in the order (network, trial, step, neuron).
 
@@ -65,12 +129,11 @@ class _Events:
         return where, {name: value[mine].copy() for name, value in self.variables.items()}
 
 
-def _events(monitors: Monitors, key: str, plan: Plan) -> _Events:
-    monitor = monitors[key]
-    names = (*plan.state_names, "i_stim") if plan.spike_state else ()
-    index = np.array(monitor.i[:], dtype=np.int64)
-    step = np.rint(np.asarray(monitor.t_[:]) / plan.dt).astype(np.int64)
-    variables = {name: np.array(getattr(monitor, f"{name}_")[:], dtype=float) for name in names}
+def _events(recorded: Mapping[str, np.ndarray], plan: Plan) -> _Events:
+    index = np.asarray(recorded["i"], dtype=np.int64)
+    step = np.rint(recorded["t"] / plan.dt).astype(np.int64)
+    names = recorded_variables(plan)
+    variables = {name: np.asarray(recorded[name], dtype=float) for name in names}
     # Where each neuron of the group belongs.
     sizes = [net.n for net in plan.nets]
     turns = plan.rounds * plan.copies
@@ -102,17 +165,13 @@ def _events(monitors: Monitors, key: str, plan: Plan) -> _Events:
     )
 
 
-def read(
-    built: BrianObjects, monitors: Monitors, plan: Plan, device: str, seconds: float
-) -> list[Trajectory]:
+def read(recorded: Recorded, plan: Plan, device: str, seconds: float) -> list[Trajectory]:
     """One Trajectory for each network of a plan that has run.
 
     Parameters
     ----------
-    built : BrianObjects
-        The objects that ran.
-    monitors : dict of str to BrianObject
-        As of :func:`attach_monitors`.
+    recorded : Recorded
+        What the run recorded.
     plan : Plan
         What was asked for.
     device : str
@@ -120,14 +179,15 @@ def read(
     seconds : float
         Wall-clock time of the run, s.
     """
-    spikes = _events(monitors, "spikes", plan)
-    releases = _events(monitors, "release", plan) if plan.spike_state else None
+    spikes = _events(recorded.spikes, plan)
+    releases = None if recorded.release is None else _events(recorded.release, plan)
     final = {}
     if plan.rounds == 1:
-        for name in plan.state_names:
-            final[name] = np.array(built.group.variables[name].get_value(), dtype=float)
+        final = {name: np.asarray(value, dtype=float) for name, value in recorded.final.items()}
     result = []
-    for k, (net, start) in enumerate(zip(plan.nets, built.offsets, strict=True)):
+    for k, (net, start) in enumerate(
+        zip(plan.nets, first_indices(plan.nets, plan.copies), strict=True)
+    ):
         offset = int(start)
         block = slice(offset, offset + net.n * plan.copies)
         where, at_spike = spikes.of_network(k, plan.dt)
@@ -135,7 +195,7 @@ def read(
         if releases is not None:
             when, variables = releases.of_network(k, plan.dt)
             release = {**when, **variables}
-        sample_t, samples = _samples(monitors, plan, net, block)
+        sample_t, samples = _samples(recorded, plan, net, block)
         result.append(
             Trajectory(
                 t=where["t"],
@@ -161,17 +221,15 @@ def read(
 
 
 def _samples(
-    monitors: Monitors, plan: Plan, net: HRSNN, block: slice
+    recorded: Recorded, plan: Plan, net: HRSNN, block: slice
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    if "samples" not in monitors:
+    if not plan.sampled:
         return np.zeros(0), {}
-    monitor = monitors["samples"]
-    times = np.array(monitor.t_[:])
+    times = recorded.sample_t
     each = times.size // plan.rounds
     out = {}
     for name in plan.sampled:
-        # A copy: newer Brian2 hands out views of memory that goes when the monitor does.
-        values = np.array(getattr(monitor, f"{name}_"), dtype=float)[block]
+        values = np.asarray(recorded.samples[name][block], dtype=float)
         values = values.reshape(plan.copies, net.n, plan.rounds, each).transpose(2, 0, 3, 1)
         values = values.reshape(plan.rounds * plan.copies, each, net.n)
         out[name] = np.ascontiguousarray(values[: plan.n_trials])

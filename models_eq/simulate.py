@@ -6,19 +6,26 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import brian2
 from brian2 import second
 
-from models_eq.device import build_and_run, current_device, running
+from models_eq.compiling import Program, compile_plan
+from models_eq.device import DeviceChoice, current_device, running
 from models_eq.errors import ParameterError
-from models_eq.frozen import frozen_values, named_clock
 from models_eq.hrsnn import HRSNN
 from models_eq.inputs import attach_stimulus
-from models_eq.network import BrianObjects, build
+from models_eq.network import build
 from models_eq.plan import Plan, make_plan
+from models_eq.program import shape_of
 from models_eq.progress import reporting
-from models_eq.reading import attach_monitors, read
+from models_eq.reading import attach_monitors, collect, read
 from models_eq.stimulus import Stimulus
 from models_eq.trajectory import Trajectory
+from models_eq.trials import reset_between_trials
+
+# Programs that a process remembers; generating one again takes a fraction of a second.
+REMEMBERED = 32
+_programs: dict[Any, Program] = {}
 
 
 def simulate(
@@ -134,34 +141,41 @@ def simulate_batch(
         copies=copies,
         seed=seed,
     )
-    with running(current_device()) as device:
+    choice = current_device()
+    if choice.name in ("cpp_standalone", "cuda_standalone"):
+        return program_for(plan, choice).run_plan(plan)
+    with running(choice) as device:
         built = build(
             plan.nets, dt=plan.dt, copies=plan.copies, state=plan.states, events=plan.spike_state
         )
         if plan.stimuli:
             attach_stimulus(built, plan.nets, plan.stimuli, plan.copies, plan.rounds, plan.dt)
         if plan.rounds > 1:
-            reset_between_trials(built, plan)
+            reset_between_trials(built.group, plan.states, plan.n_steps * plan.dt)
         monitors = attach_monitors(built, plan)
         network = built.network(*monitors.values())
         started = time.perf_counter()
         total = plan.rounds * plan.n_steps * plan.dt * second
         network.run(total, namespace={}, **reporting())
-        build_and_run()
-        return read(built, monitors, plan, device, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return read(collect(built, monitors, plan), plan, device, seconds)
 
 
-def reset_between_trials(built: BrianObjects, plan: Plan) -> None:
-    """Put every copy back to its initial state at the start of each trial, in Brian2 itself."""
-    group = built.group
-    for name, start in plan.states.items():
-        group.namespace[f"start_{name}"] = frozen_values(f"start_{name}", start)
-    lines = [f"{name} = start_{name}(i)" for name in plan.states]
-    group.run_regularly(
-        # Writes to the membrane are conditional on not_refractory, so that comes first.
-        "\n".join(["not_refractory = True", *lines, "t_release = -1*second"]),
-        clock=named_clock(f"{group.name}_trials_clock", plan.n_steps * plan.dt),
-        when="start",
-        order=0,
-        name=f"{group.name}_trials",
+def program_for(plan: Plan, choice: DeviceChoice) -> Program:
+    """A program that runs a plan, compiled unless this process has one of the same shape."""
+    settings = tuple(
+        (name, repr(brian2.prefs[name]))
+        for name in brian2.prefs
+        if name.startswith(("codegen.", "core.", "devices."))
     )
+    options = tuple(sorted((name, str(value)) for name, value in choice.options.items()))
+    key = (choice.name, options, settings, tuple(shape_of(plan).items()))
+    program = _programs.get(key)
+    if program is None or not program.binary.is_file():
+        program = compile_plan(plan, choice)
+        while len(_programs) >= REMEMBERED:
+            del _programs[next(iter(_programs))]
+    else:
+        del _programs[key]  # to the end: the one that was not used for longest goes first
+    _programs[key] = program
+    return program

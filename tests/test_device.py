@@ -16,7 +16,7 @@ import pytest
 from brian2 import ms
 from brian2.devices.device import get_device, reset_device, runtime_device, set_device
 
-from models_eq import device as device_module
+from models_eq import toolchain
 from models_eq.device import (
     DEVICES,
     best_device,
@@ -34,6 +34,7 @@ from models_eq.trajectory import Trajectory
 
 # As an attribute of the package the name is the function.
 SIMULATE = importlib.import_module("models_eq.simulate")
+COMPILING = importlib.import_module("models_eq.compiling")
 
 
 def needs(name: str) -> None:
@@ -168,25 +169,25 @@ class TestStandalone:
     ) -> None:
         needs("cpp_standalone")
 
-        def fail(*args: Any, **kwargs: Any) -> None:
-            raise RuntimeError("Project compilation failed")
-
-        monkeypatch.setattr(brian2.all_devices["cpp_standalone"], "compile_source", fail)
+        known = set(SIMULATE._programs)
+        # Not a compiler, but something that runs: make fails with what it says.
+        monkeypatch.setattr(toolchain, "compiler", lambda: "/bin/false")
         with use_device("cpp_standalone"):
-            with pytest.raises(DeviceError, match=r"compilation failed.*numpy"):
+            with pytest.raises(DeviceError, match=r"make failed.*numpy"):
                 simulate(NET, duration="10 ms")
+        assert set(SIMULATE._programs) == known, "a failure must not be remembered"
 
-    @pytest.mark.parametrize("moment", ["build", "run"])
+    @pytest.mark.parametrize("moment", ["build", "compile"])
     def test_an_exception_on_the_way_restores_everything(
         self, restored: Path, monkeypatch: pytest.MonkeyPatch, moment: str
     ) -> None:
         needs("cpp_standalone")
-        raised = KeyboardInterrupt if moment == "run" else ZeroDivisionError
+        raised = KeyboardInterrupt if moment == "compile" else ZeroDivisionError
 
         def fail(*args: Any, **kwargs: Any) -> None:
             raise raised
 
-        monkeypatch.setattr(SIMULATE, {"build": "build", "run": "build_and_run"}[moment], fail)
+        monkeypatch.setattr(COMPILING, {"build": "build", "compile": "project"}[moment], fail)
         with use_device("cpp_standalone", threads=3):
             with pytest.raises(raised):
                 simulate(NET, duration="10 ms")
@@ -265,7 +266,7 @@ def test_cuda_says_why_it_does_not_run() -> None:
 
 
 def test_without_a_compiler_numpy_remains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "_compiler", lambda: None)
+    monkeypatch.setattr(toolchain, "compiler", lambda: None)
     for name in ("cython", "cpp_standalone"):
         assert "compiler" in capability(name).reason
         with pytest.raises(DeviceError, match="compiler"):

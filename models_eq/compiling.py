@@ -116,7 +116,25 @@ class Program:
         initial_state: Sequence[Mapping[str, Any]] | None = None,
         seed: int = 0,
     ) -> list[Trajectory]:
-        """Run a program of several networks side by side; arguments as lists, one for each."""
+        """Run a program of several networks side by side.
+
+        Parameters
+        ----------
+        nets, stimulus, initial_state : sequence, optional
+            What :meth:`run` takes, one for each network.
+        seed : int
+            Seed of the initial states.
+
+        Returns
+        -------
+        list of Trajectory
+            One for each network.
+
+        Raises
+        ------
+        ParameterError, DeviceError
+            As :meth:`run`.
+        """
         stimuli = stimulus
         if stimuli is None and self._plan.stimuli:
             stimuli = self._plan.stimuli
@@ -154,7 +172,12 @@ def compile_program(
 ) -> Program:
     """Compile a simulation on the current standalone device, to run it many times.
 
-    Parameters are those of :func:`~models_eq.simulate`, for one network or several.
+    Parameters
+    ----------
+    net : HRSNN or sequence of HRSNN
+        One network, or several side by side.
+    stimulus, duration, dt, record, sample_dt, copies
+        As for :func:`~models_eq.simulate`; one stimulus for all networks, or one for each.
 
     Returns
     -------

@@ -3,6 +3,8 @@
     python scripts/benchmark_scale.py --quick           # small sizes, a minute
     python scripts/benchmark_scale.py                   # N = 500, 1000, 2000 and the solver at 2000
     python scripts/benchmark_scale.py --sizes 5000      # N = 5000, K = 1000
+    python scripts/benchmark_scale.py --degrees 50 100 200 400    # K at N = 1000
+    python scripts/benchmark_scale.py --rivals 500      # what one would write without this package
 
 What is in docs/results/scale.json is not measured again (``--again`` drops it first), so that a run
 that was stopped goes on. Every size has a process of its own. Processor time is given beside the
@@ -23,18 +25,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import networkit as nk
+import networkx as nx
 import numpy as np
+from brian2 import second
 from scipy import linalg
 
-from analysis.lyapunov.nodes import conditional_exponents
+from analysis.lyapunov.nodes import conditional_exponents, node_exponents
 from analysis.pruning.linear_response import calibrated_scale, covariance, system_matrix
 from analysis.pruning.neurons import betweenness
 from analysis.pruning.sampling import keep_probabilities, sample_exact
 from analysis.pruning.shortest_paths import hop_dependencies
 from analysis.pruning.synapses import coupling_matrix, keeping_scores, lyapunov_matrix
 from brain_lnp import LNP, HRSNNSpec, sample_hrsnn
+from brain_lnp.exchange import to_networkx
 from brain_lnp.iteration import PruningRun
-from models_eq import simulate, use_device
+from models_eq import HRSNN, FixedInDegree, Stimulus, simulate, to_brian2, use_device
 from models_eq.stimulus import noise_stimulus
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -61,11 +67,17 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def parts(n: int, seed: int) -> dict[str, dict[str, float]]:
-    """One iteration of the calibrated mode, part by part."""
+def warm() -> None:
+    """Compile what numba compiles."""
+    hop_dependencies(np.array([0, 1]), np.array([1, 2]), 3, np.arange(3))
+
+
+def parts(n: int, seed: int, degree: int | None = None) -> dict[str, dict[str, float]]:
+    """One iteration of the calibrated mode, part by part; K = N / 5 unless it is given."""
     use_device("numpy")
-    hop_dependencies(np.array([0, 1]), np.array([1, 2]), 3, np.arange(3))  # compile
-    net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
+    warm()
+    spec = HRSNNSpec(n=n) if degree is None else HRSNNSpec(n=n, topology=FixedInDegree(degree))
+    net = sample_hrsnn(spec, seed=seed)
     rng = np.random.default_rng(seed)
     found: dict[str, dict[str, float]] = {}
 
@@ -95,6 +107,11 @@ def parts(n: int, seed: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def at_degree(degree: int, seed: int) -> dict[str, dict[str, float]]:
+    """One iteration at N = 1000 and another K."""
+    return parts(1000, seed, degree)
+
+
 def solver(n: int, seed: int) -> dict[str, dict[str, float]]:
     """The two solvers on the same equation, one after the other, residuals computed here."""
     net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
@@ -111,6 +128,51 @@ def solver(n: int, seed: int) -> dict[str, dict[str, float]]:
         off = np.linalg.norm(dense @ c + c @ dense.T + np.diag(q)) / np.linalg.norm(q)
         found[name] = took | {"residual": float(off)}
     return found
+
+
+def rivals(n: int, seed: int) -> dict[str, dict[str, float]]:
+    """The same answers by what one would write without this package, and by this package."""
+    use_device("numpy")
+    warm()
+    net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
+    noise = noise_stimulus(net, "3 s", sd=0.35, seed=seed)
+    found: dict[str, dict[str, float]] = {}
+    _, found["exponents, one run"] = clocked(lambda: node_exponents(net, noise))
+    _, found["exponents, Brian2 loop"] = clocked(lambda: displaced_one_by_one(net, noise, 5))
+    # The network is built once in both; the runs are alike, so five of them tell of all n.
+    for key in ("wall_s", "cpu_s"):
+        found["exponents, Brian2 loop"][key] *= n / 5
+    graph = to_networkx(net)
+    _, found["betweenness, NetworkX"] = clocked(lambda: nx.betweenness_centrality(graph))
+    arcs = nk.GraphFromCoo((np.ones(net.n_synapses), (net.i, net.j)), n=n, directed=True)
+    _, found["betweenness, NetworKit"] = clocked(
+        lambda: nk.centrality.Betweenness(arcs).run().scores()
+    )
+    _, found["betweenness, ours"] = clocked(lambda: hop_dependencies(net.i, net.j, n, np.arange(n)))
+    entries = lyapunov_matrix(net, -1.0 / net.tau_m)
+    coupling = coupling_matrix(net, entries)
+    a = system_matrix(net.tau_m, coupling, calibrated_scale(net.tau_m, coupling))
+    q, dense = 2 / net.tau_m, a.toarray()
+    _, found["covariance, scipy"] = clocked(
+        lambda: linalg.solve_continuous_lyapunov(dense, -np.diag(q))
+    )
+    _, found["covariance, ours"] = clocked(lambda: covariance(a, q))
+    return found
+
+
+def displaced_one_by_one(net: HRSNN, noise: Stimulus, count: int) -> list[float]:
+    """How states part after one neuron was displaced, in a loop over neurons."""
+    objects = to_brian2(net, dt="1 ms", stimulus=noise)
+    network, group, growth = objects.network(), objects.group, []
+    network.store()
+    network.run(noise.duration * second)
+    end = np.array(group.v)
+    for i in range(count):
+        network.restore()
+        group.v[i] += 1e-3
+        network.run(noise.duration * second)
+        growth.append(float(np.linalg.norm(np.array(group.v) - end)))
+    return growth
 
 
 def figure(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -144,21 +206,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[500, 1000, 2000])
     parser.add_argument("--solver", type=int, nargs="*", default=[500, 1000, 2000])
+    parser.add_argument("--degrees", type=int, nargs="*", default=[50, 100, 400])
+    parser.add_argument("--rivals", type=int, nargs="*", default=[500])
     parser.add_argument("--seeds", type=int, nargs="+", default=[101])
     parser.add_argument("--quick", action="store_true", help="N = 100 and 200, nothing written")
     parser.add_argument("--again", action="store_true", help="measure everything anew")
     parser.add_argument("--one", nargs=3, metavar=("KIND", "N", "SEED"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        kind, n, seed = given.one
-        print(json.dumps((parts if kind == "parts" else solver)(int(n), int(seed))))
+        kind, size, seed = given.one
+        work = {"parts": parts, "solver": solver, "rivals": rivals, "degree": at_degree}[kind]
+        print(json.dumps(work(int(size), int(seed))))
         return
     if given.quick:
-        given.sizes, given.solver = [100, 200], [200]
+        given.sizes, given.solver, given.degrees, given.rivals = [100, 200], [200], [20], [60]
     old = RESULTS.exists() and not (given.again or given.quick)
     rows = json.loads(RESULTS.read_text())["rows"] if old else []
     jobs = [("parts", n, s) for n in given.sizes for s in given.seeds]
-    jobs += [("solver", n, s) for n in given.solver for s in given.seeds]
+    for kind in ("solver", "degree", "rivals"):
+        sizes = given.degrees if kind == "degree" else getattr(given, kind)
+        jobs += [(kind, n, s) for n in sizes for s in given.seeds]
     for kind, n, seed in jobs:
         if any((row["kind"], row["n"], row["seed"]) == (kind, n, seed) for row in rows):
             continue

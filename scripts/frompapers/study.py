@@ -104,10 +104,15 @@ def iid400() -> list[Job]:
 
 
 def iid1000() -> list[Job]:
-    """The same at 1000 neurons, where fewer synapses suffice; and with half of the neurons."""
+    """The same at 1000 neurons, where fewer synapses suffice; and with fewer neurons."""
+    three = ("LNP", "random_matched", "activity")
     cells: Cells = [("dense", 1.0, 1.0)]
     cells += _grid(("LNP", "random_matched"), (0.01, 0.005, 0.0025))
-    cells += _grid(("LNP", "random_matched", "activity"), (0.01,), (0.5,))
+    cells += _grid(three, (0.01,), (0.5,))
+    cells += _grid(("activity", "magnitude", "noise", "fresh", "sparse"), (0.01,))
+    cells += _grid(three, (0.01,), (0.7, 0.3))
+    cells += _grid(three, (0.1, 0.02))
+    cells += _grid(three, (0.5, 0.25))
     return _portions("iid1000", "iid", 1000, cells, size=5)
 
 
@@ -157,7 +162,7 @@ def fidelity() -> list[Job]:
 def exponents() -> list[Job]:
     """Lyapunov spectra before and after."""
     cells = [("dense", 1.0, 1.0), *_grid(("LNP", "random_matched"), (0.02,))]
-    return [_job("spectra", "iid", 400, seed, cells, call=spectra) for seed in STUDY_SEEDS[:5]]
+    return [_job("spectra", "iid", 400, seed, cells, call=spectra) for seed in STUDY_SEEDS]
 
 
 PARTS = {one.__name__: one for one in (

@@ -40,8 +40,8 @@ Measured = dict[str, list[tuple[Size, float]]]
 Progress = Callable[[str, int, int], None]
 SIZES = ((100, 20), (200, 20), (400, 80))  # neurons, inputs of each
 _SAME = {"fresh": "random_matched"}  # all but the graph that is drawn
-ALGEBRA_SIZES = ((800, 80), (1400, 140))
-MEMORY_SIZES = (200, 600, 1000)
+ALGEBRA_SIZES = ((800, 80), (1400, 140), (2600, 260))
+MEMORY_SIZES = (200, 600, 1000, 2000)
 _PART_OF = {
     "exponents": "exponents", "synapse_scores": "step I", "choose_neurons": "step II",
     "choose_synapses": "choice and step III", "rewire": "choice and step III",
@@ -75,7 +75,7 @@ class _Timed(PruningRun):
 def measure(
     device: str, progress: Progress | None = None, *, algebra: bool = True
 ) -> dict[str, dict[str, float]]:
-    """Coefficients of every part on one device, from networks of 100 to 1400 neurons.
+    """Coefficients of every part on one device, from networks of 100 to 2600 neurons.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
     python scripts/benchmark_scale.py --quick           # small sizes, a minute
     python scripts/benchmark_scale.py                   # N = 500, 1000, 2000 and the solver at 2000
-    python scripts/benchmark_scale.py --sizes 5000      # N = 5000, K = 1000
+    python scripts/benchmark_scale.py --sizes 5000 --whole 5000    # N = 5000, K = 1000
     python scripts/benchmark_scale.py --degrees 50 100 200 400    # K at N = 1000
     python scripts/benchmark_scale.py --rivals 500      # what one would write without this package
 
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from scipy import linalg
 from analysis.lyapunov.nodes import conditional_exponents, node_exponents
 from analysis.pruning.linear_response import calibrated_scale, covariance, system_matrix
 from analysis.pruning.neurons import betweenness
+from analysis.pruning.rewiring import delocalise
 from analysis.pruning.sampling import keep_probabilities, sample_exact
 from analysis.pruning.shortest_paths import hop_dependencies
 from analysis.pruning.synapses import coupling_matrix, keeping_scores, lyapunov_matrix
@@ -100,11 +102,42 @@ def parts(n: int, seed: int, degree: int | None = None) -> dict[str, dict[str, f
     mask = part("sampling", lambda: sample_exact(keep_probabilities(scores, count), rng))
     graph = net.keep_edges(mask)
     part("betweenness", lambda: betweenness(graph))
+    inside = coupling_matrix(graph, entries[mask])
+    part(
+        "rewiring",
+        lambda: delocalise(graph, system_matrix(net.tau_m, inside, scale), count // 50, rng),
+    )
     iteration = PruningRun(LNP(mode="calibrated"), net, seed)
     part("compensation", lambda: iteration.pay(graph, False))
     total = {key: sum(row[key] for row in found.values()) for key in ("wall_s", "cpu_s")}
     found["all"] = total | {"peak_gb": max(row["peak_gb"] for row in found.values())}
     return found
+
+
+def whole(n: int, seed: int) -> dict[str, dict[str, float]]:
+    """A calibrated pruning to 5 % of the synapses and 70 % of the neurons, and its iterations."""
+    use_device("auto")
+    warm()
+    net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
+    ends: list[tuple[str, float, float]] = []
+
+    def told(step: str, done: int, total: int) -> None:
+        ends.append((step, time.perf_counter(), time.process_time()))
+
+    result, took = clocked(
+        lambda: LNP(mode="calibrated").run(
+            net, synapses=0.05, neurons=0.7, seed=seed, progress=told
+        )
+    )
+    ends.append(("", time.perf_counter(), time.process_time()))
+    found = {
+        step: {"wall_s": b[1] - a[1], "cpu_s": b[2] - a[2]}
+        for a, b in pairwise(ends)
+        if (step := a[0]) != "done"
+    }
+    if result.stopped:
+        raise RuntimeError(f"the pruning stopped early: {result.stopped}")
+    return found | {"all": took}
 
 
 def at_degree(degree: int, seed: int) -> dict[str, dict[str, float]]:
@@ -207,7 +240,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[500, 1000, 2000])
     parser.add_argument("--solver", type=int, nargs="*", default=[500, 1000, 2000])
     parser.add_argument("--degrees", type=int, nargs="*", default=[50, 100, 400])
-    parser.add_argument("--rivals", type=int, nargs="*", default=[500])
+    parser.add_argument("--whole", type=int, nargs="*", default=[1000])
+    parser.add_argument("--rivals", type=int, nargs="*", default=[500, 1000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[101])
     parser.add_argument("--quick", action="store_true", help="N = 100 and 200, nothing written")
     parser.add_argument("--again", action="store_true", help="measure everything anew")
@@ -215,15 +249,22 @@ def main() -> None:
     given = parser.parse_args()
     if given.one:
         kind, size, seed = given.one
-        work = {"parts": parts, "solver": solver, "rivals": rivals, "degree": at_degree}[kind]
+        work = {
+            "parts": parts,
+            "solver": solver,
+            "rivals": rivals,
+            "degree": at_degree,
+            "whole": whole,
+        }[kind]
         print(json.dumps(work(int(size), int(seed))))
         return
     if given.quick:
-        given.sizes, given.solver, given.degrees, given.rivals = [100, 200], [200], [20], [60]
+        given.sizes, given.solver, given.degrees = [100, 200], [200], [20]
+        given.rivals, given.whole = [60], [100]
     old = RESULTS.exists() and not (given.again or given.quick)
     rows = json.loads(RESULTS.read_text())["rows"] if old else []
     jobs = [("parts", n, s) for n in given.sizes for s in given.seeds]
-    for kind in ("solver", "degree", "rivals"):
+    for kind in ("solver", "degree", "rivals", "whole"):
         sizes = given.degrees if kind == "degree" else getattr(given, kind)
         jobs += [(kind, n, s) for n in sizes for s in given.seeds]
     for kind, n, seed in jobs:
@@ -241,7 +282,7 @@ def main() -> None:
             threads = os.environ.get("OPENBLAS_NUM_THREADS", "all")
             about = {"machine": machine, "blas_threads": threads, "rows": rows}
             RESULTS.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    if not given.quick:
+    if not given.quick and any(row["kind"] == "parts" for row in rows):
         print({name: round(x, 2) for name, x in figure(rows).items()})
 
 

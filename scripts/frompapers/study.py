@@ -5,9 +5,10 @@
     python scripts/frompapers/study.py tables        # every table and figure, from the results
 
 Parts: coupling, iid400, iid1000, families, selection, steps, neurons, digits, fidelity, exponents.
-Finished units lie under ``--folder`` and are not computed again; a failed one is listed and does
-not stop the rest. ``tables`` writes ``docs/study_tables.md``, ``docs/results/study_*`` and
-``docs/figures/study_*.png``.
+The jobs run on what sweeps run on: processes of this machine, or the workers of a Dask cluster
+(``--dask ADDRESS``). Finished units lie under ``--folder`` and are not computed again; a failed
+one is listed and does not stop the rest. ``tables`` writes ``docs/study_tables.md``,
+``docs/results/study_*`` and ``docs/figures/study_*.png``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 from study_jobs import faithful, folds, measure, spectra  # noqa: E402
 from study_networks import CONTROLS, FAMILIES, STUDY_SEEDS, TUNING_SEEDS  # noqa: E402
 
+from brain_lnp.pool import Pool, Processes, dask_workers  # noqa: E402
 from brain_lnp.unitfolder import UnitFolder  # noqa: E402
 from brain_lnp.workers import Job, run_jobs  # noqa: E402
 
@@ -170,7 +173,7 @@ PARTS = {one.__name__: one for one in (
 )}  # fmt: skip
 
 
-def run(part: str, folder: Path, processes: int, seeds: int | None) -> dict[str, Any]:
+def run(part: str, folder: Path, pool: Pool, seeds: int | None) -> dict[str, Any]:
     """Run one part, or what is left of it; the rows that there are."""
     jobs = PARTS[part]()
     if seeds is not None:
@@ -178,7 +181,7 @@ def run(part: str, folder: Path, processes: int, seeds: int | None) -> dict[str,
         jobs = [job for job in jobs if job.args[2] in wanted]
     with UnitFolder(folder / part, "brain_lnp study", part, part) as place:
         found = run_jobs(
-            jobs, place, processes=processes,
+            jobs, place, pool=pool,
             progress=lambda text, done, total: print(f"[{done}/{total}] {text[:110]}", flush=True),
         )  # fmt: skip
     for key, why in found.failures.items():
@@ -192,6 +195,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["all"])
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "study")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--dask", help="Scheduler of a Dask cluster, in place of processes.")
     parser.add_argument("--seeds", type=int, help="Only so many seeds.")
     given = parser.parse_args()
     if given.what == "tables":
@@ -199,8 +203,10 @@ def main() -> None:
 
         write_all(given.folder, ROOT / "docs")
         return
-    for part in PARTS if given.parts in ([], ["all"]) else given.parts:
-        run(part, given.folder, given.processes, given.seeds)
+    place = nullcontext(Processes(given.processes)) if not given.dask else dask_workers(given.dask)
+    with place as pool:
+        for part in PARTS if given.parts in ([], ["all"]) else given.parts:
+            run(part, given.folder, pool, given.seeds)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,17 @@ def test_networks_without_synapses_or_additions(n_add):
     assert delocalise(net, model(net), 0, np.random.default_rng(0))[0] == net
 
 
+def test_large_networks_are_judged_by_their_slowest_modes(monkeypatch):
+    net = sparse_net(50, 0.06, 3)
+    whole = delocalise(net, model(net), 12, np.random.default_rng(1))
+    few = delocalise(net, model(net), 12, np.random.default_rng(1), modes=20)
+    assert (whole[1]["modes"], few[1]["modes"]) == (50, 20) and whole[0] != few[0]
+    monkeypatch.setattr("analysis.pruning.rewiring._ALL_MODES", 49)
+    monkeypatch.setattr("analysis.pruning.rewiring._LEADING", 20)
+    large = delocalise(net, model(net), 12, np.random.default_rng(1))
+    assert large[0] == few[0] and large[1] == few[1]
+
+
 def test_the_same_generator_gives_the_same_network():
     net = sparse_net(50, 0.06, 3)
     runs = [delocalise(net, model(net), 12, np.random.default_rng(s))[0] for s in (1, 1, 2)]

@@ -13,6 +13,8 @@ from models_eq.errors import BudgetError, ParameterError
 from models_eq.hrsnn import HRSNN
 
 _BLOCK = 512
+_ALL_MODES = 1000  # neurons up to which all eigenvectors are computed, O(n^3)
+_LEADING = 100  # eigenvectors above that
 
 
 def inverse_participation_ratio(vectors: Any) -> np.ndarray:
@@ -209,7 +211,8 @@ def delocalise(
     fraction : float, optional
         Share of the modes, by IPR, that counts as localised.
     modes : int, optional
-        As in `right_eigenvectors`.
+        Look at this many eigenvectors with the largest real parts, the slowest modes; by default
+        at all up to 1000 neurons and at 100 above, where all would take minutes.
 
     Returns
     -------
@@ -250,6 +253,8 @@ def delocalise(
         raise ParameterError("a", f"shape ({net.n}, {net.n})", f"shape {matrix.shape}")
     if isinstance(n_add, bool) or int(n_add) != n_add or n_add < 0:
         raise BudgetError("n_add", "a whole number of at least 0 synapses", n_add)
+    if modes is None and net.n > _ALL_MODES:
+        modes = _LEADING
     vectors = right_eigenvectors(matrix, modes)
     ipr, power = _localised(vectors, fraction)
     top = max(1, round(fraction * ipr.size))

@@ -208,30 +208,89 @@ def displaced_one_by_one(net: HRSNN, noise: Stimulus, count: int) -> list[float]
     return growth
 
 
-def figure(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Draw time and memory against N; returns the fitted exponents of the processor time."""
+def table(rows: list[dict[str, Any]]) -> str:
+    """What was measured as Markdown, means over seeds; ratios of rivals within one run."""
+    lines = ["| part | " + " | ".join(f"N = {n}" for n in sizes(rows, "parts")) + " | exponent |"]
+    lines.append("|---" * (len(sizes(rows, "parts")) + 2) + "|")
+    for name, times in by_part(rows, "parts", "wall_s").items():
+        slope = fitted(rows, "parts")[name]
+        lines.append(f"| {name} | " + " | ".join(f"{t:.2g}" for t in times) + f" | {slope:.1f} |")
+    for kind, pairs in RIVALS.items():
+        for n in sizes(rows, kind):
+            for slow, fast in pairs:
+                found = [row["found"] for row in rows if (row["kind"], row["n"]) == (kind, n)]
+                ratio = np.array([one[slow]["wall_s"] / one[fast]["wall_s"] for one in found])
+                spread = (
+                    f" +- {ratio.std(ddof=1) / len(ratio) ** 0.5:.2g}" if len(ratio) > 1 else ""
+                )
+                lines.append(f"N = {n}: {slow} / {fast}: {ratio.mean():.3g}{spread}")
+    for row in rows:
+        if row["kind"] == "whole":
+            took = {key: f"{one['wall_s']:.3g} s" for key, one in row["found"].items()}
+            lines.append(f"N = {row['n']}, whole pruning, seed {row['seed']}: {took}")
+    return "\n".join(lines)
+
+
+RIVALS = {
+    "solver": [("scipy", "mixed")],
+    "rivals": [
+        ("exponents, Brian2 loop", "exponents, one run"),
+        ("betweenness, NetworkX", "betweenness, ours"),
+        ("betweenness, NetworKit", "betweenness, ours"),
+        ("covariance, scipy", "covariance, ours"),
+    ],
+}
+
+
+def sizes(rows: list[dict[str, Any]], kind: str) -> list[int]:
+    """The sizes that were measured."""
+    return sorted({row["n"] for row in rows if row["kind"] == kind})
+
+
+def by_part(rows: list[dict[str, Any]], kind: str, key: str) -> dict[str, list[float]]:
+    """Means over seeds for each part, at each size."""
+    table = [row for row in rows if row["kind"] == kind]
+    return {
+        name: [
+            float(np.mean([row["found"][name][key] for row in table if row["n"] == n]))
+            for n in sizes(rows, kind)
+        ]
+        for name in (table[0]["found"] if table else ())
+    }
+
+
+def fitted(rows: list[dict[str, Any]], kind: str) -> dict[str, float]:
+    """Exponents of processor time in size, by least squares on logarithms."""
+    at = np.log(sizes(rows, kind))
+    return {
+        name: float(np.polyfit(at, np.log(times), 1)[0]) if at.size > 1 else np.nan
+        for name, times in by_part(rows, kind, "cpu_s").items()
+    }
+
+
+def figure(rows: list[dict[str, Any]]) -> None:
+    """Draw time and memory against N, and time against K."""
     import matplotlib.pyplot as plt
 
-    table = [row for row in rows if row["kind"] == "parts" and row["n"] >= 500]
-    n = sorted({row["n"] for row in table})
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    slopes = {}
-    for k, name in enumerate(table[0]["found"]):
-        y = [np.mean([row["found"][name]["cpu_s"] for row in table if row["n"] == m]) for m in n]
-        slopes[name] = float(np.polyfit(np.log(n), np.log(y), 1)[0]) if len(n) > 1 else np.nan
-        style = {"color": "black", "lw": 2.5} if name == "all" else {"color": f"C{k}"}
-        left.loglog(n, y, "o-", label=f"{name}  $N^{{{slopes[name]:.1f}}}$", **style)
-    memory = [max(row["found"]["all"]["peak_gb"] for row in table if row["n"] == m) for m in n]
-    right.loglog(n, memory, "ko-")
-    left.set(xlabel="N (K = N/5)", ylabel="processor time (s)")
-    right.set(xlabel="N (K = N/5)", ylabel="peak memory of the process (GB)")
-    for ax in (left, right):
-        ax.set_xticks(n, [str(m) for m in n])
+    fig, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
+    for ax, kind, letter in ((axes[0], "parts", "N"), (axes[1], "degree", "K")):
+        slopes = fitted(rows, kind)
+        for k, (name, times) in enumerate(by_part(rows, kind, "cpu_s").items()):
+            style = {"color": "black", "lw": 2.5} if name == "all" else {"color": f"C{k}"}
+            label = f"{name}  ${letter}^{{{slopes[name]:.1f}}}$"
+            ax.loglog(sizes(rows, kind), times, "o-", label=label, **style)
+        ax.set(ylabel="processor time (s)")
+        ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 1.0))
+    memory = by_part(rows, "parts", "peak_gb").get("all", [])
+    axes[2].loglog(sizes(rows, "parts"), memory, "ko-")
+    axes[0].set(xlabel="N (K = N/5)", title="One calibrated iteration")
+    axes[1].set(xlabel="K (N = 1000)", title="The same at other K")
+    axes[2].set(xlabel="N (K = N/5)", ylabel="peak memory of the process (GB)", title="Memory")
+    for ax, kind in zip(axes, ("parts", "degree", "parts"), strict=True):
+        ax.set_xticks(sizes(rows, kind), [str(m) for m in sizes(rows, kind)])
         ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
-    left.legend(fontsize=7, frameon=False)
     fig.savefig(FIGURE, dpi=150)
-    return slopes
 
 
 def main() -> None:
@@ -239,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[500, 1000, 2000])
     parser.add_argument("--solver", type=int, nargs="*", default=[500, 1000, 2000])
-    parser.add_argument("--degrees", type=int, nargs="*", default=[50, 100, 400])
+    parser.add_argument("--degrees", type=int, nargs="*", default=[50, 100, 200, 400])
     parser.add_argument("--whole", type=int, nargs="*", default=[1000])
     parser.add_argument("--rivals", type=int, nargs="*", default=[500, 1000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[101])
@@ -282,8 +341,9 @@ def main() -> None:
             threads = os.environ.get("OPENBLAS_NUM_THREADS", "all")
             about = {"machine": machine, "blas_threads": threads, "rows": rows}
             RESULTS.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    if not given.quick and any(row["kind"] == "parts" for row in rows):
-        print({name: round(x, 2) for name, x in figure(rows).items()})
+    print(table(rows))
+    if not given.quick and len(sizes(rows, "parts")) > 1 and len(sizes(rows, "degree")) > 1:
+        figure(rows)
 
 
 if __name__ == "__main__":

@@ -79,3 +79,22 @@ def test_every_line_has_its_error_and_the_files_come_back(tables, rows, tmp_path
     first = (tmp_path / "docs" / "results" / "study_tables.json").read_bytes()
     tables.write_all(tmp_path / "nothing", tmp_path / "docs")
     assert (tmp_path / "docs" / "results" / "study_tables.json").read_bytes() == first
+
+
+def test_lost_contraction_is_counted_where_the_dense_network_contracts(tables):
+    from study_special import stability
+
+    def spectrum(name: str, seed: int, leading: float) -> dict[str, Any]:
+        lines = {"exponents": [leading, -10.0], "stderr": [1.0, 1.0]}
+        both = lines | {f"task_{key}": value for key, value in lines.items()}
+        return {"name": name, "seed": seed, **both}
+
+    rows = [spectrum("dense, 100 %", seed, lam) for seed, lam in enumerate((-3.0, -2.0, 1.0))]
+    rows += [spectrum("LNP, 2 %", seed, lam) for seed, lam in enumerate((1.0, 3.0, 9.0))]
+    text, found = stability(rows)
+    # Of the two seeds whose dense network contracts both are above 0, one beyond two errors.
+    assert found[1]["exponents"]["positive where dense is negative"] == 2
+    assert found[1]["task_exponents"]["surely"] == 1
+    assert found[0]["exponents"]["leading"][0] == pytest.approx(-4 / 3, rel=1e-3)
+    assert found[1]["exponents"]["mean size"][0] == pytest.approx((5.5 + 6.5 + 9.5) / 3, rel=1e-3)
+    assert "2 (1)" in text

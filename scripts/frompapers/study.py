@@ -164,7 +164,8 @@ def fidelity() -> list[Job]:
 
 def exponents() -> list[Job]:
     """Lyapunov spectra before and after."""
-    cells = [("dense", 1.0, 1.0), *_grid(("LNP", "random_matched"), (0.02,))]
+    names = ("LNP", "random_matched", "activity", "magnitude", "noise", "fresh", "sparse")
+    cells = [("dense", 1.0, 1.0), *_grid(names, (0.02,))]
     return [_job("spectra", "iid", 400, seed, cells, call=spectra) for seed in STUDY_SEEDS]
 
 

@@ -11,7 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from study_tables import Curves, error
+from study_tables import Curves
+from study_values import error
 
 from analysis.comparison import PairedRatio
 
@@ -120,16 +121,22 @@ def coupling_figure(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 def spectra_figure(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Leading Lyapunov exponents before and after, mean over seeds and standard error."""
-    figure, ax = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
-    for k, name in enumerate(dict.fromkeys(row["name"] for row in rows)):
-        found = np.array([row["exponents"] for row in rows if row["name"] == name])
-        mean = found.mean(axis=0)
-        stderr = found.std(axis=0, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else 0 * mean
-        index = np.arange(1, mean.size + 1)
-        ax.errorbar(index, mean, stderr, fmt="o-", ms=4, lw=1, color=f"C{k}", capsize=2, label=name)
-    ax.axhline(0, color="k", lw=0.8)
-    ax.set(xlabel="index", ylabel="Lyapunov exponent (1/s)")
-    ax.legend(frameon=False, fontsize=8)
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained", sharey=True)
+    for ax, key, title in zip(
+        axes, ("exponents", "task_exponents"), ("under noise", "under Lorenz input"), strict=True
+    ):
+        for k, name in enumerate(dict.fromkeys(row["name"] for row in rows)):
+            found = np.array([row[key] for row in rows if row["name"] == name])
+            mean = found.mean(axis=0)
+            few = len(found) < 2
+            stderr = 0 * mean if few else found.std(axis=0, ddof=1) / np.sqrt(len(found))
+            index = np.arange(1, mean.size + 1)
+            style = {"fmt": "o-", "ms": 3, "lw": 1, "capsize": 2, "color": f"C{k}"}
+            ax.errorbar(index, mean, stderr, label=name, **style)
+        ax.axhline(0, color="k", lw=0.8)
+        ax.set(xlabel="index", title=title)
+    axes[0].set_ylabel("Lyapunov exponent (1/s)")
+    axes[1].legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 

@@ -168,19 +168,24 @@ def faithful(family: str, n: int, seed: int, cells: list[tuple[str, float, float
 
 
 def spectra(family: str, n: int, seed: int, cells: list[tuple[str, float, float]], _: Any) -> Row:
-    """The 20 leading Lyapunov exponents under the noise that pruning uses."""
+    """The 20 leading Lyapunov exponents, under the noise that pruning uses and under a task."""
     with use_device("auto"):
         dense = dense_network(family, n, seed)
+        task = tasks.lorenz63(observe="x", horizon=10, seed=seed)
+        driven = task_stimulus(task, n, part="train", limit=round(2.5 / task.hold))
         rows = []
         for name, synapses, neurons in cells:
             net, _found = pruned(dense, name, synapses, neurons, seed)
+            row = {
+                "family": family, "n": n, "seed": seed, "name": f"{name}, {100 * synapses:g} %"
+            }  # fmt: skip
             noise = noise_stimulus(net, "2.5 s", seed=seed, repetition=99)
-            found = lyapunov_spectrum(
-                net, noise, k=20, duration="2 s", transient="0.5 s", dt="1 ms",
-                method="saltation", seed=seed,
-            )  # fmt: skip
-            rows.append(
-                {"family": family, "n": n, "seed": seed, "name": f"{name}, {100 * synapses:g} %",
-                 "exponents": found.exponents.tolist(), "stderr": found.stderr.tolist()}
-            )  # fmt: skip
+            for prefix, stimulus in (("", noise), ("task_", driven)):
+                found = lyapunov_spectrum(
+                    net, stimulus, k=20, duration="2 s", transient="0.5 s", dt="1 ms",
+                    method="saltation", seed=seed,
+                )  # fmt: skip
+                row[f"{prefix}exponents"] = found.exponents.tolist()
+                row[f"{prefix}stderr"] = found.stderr.tolist()
+            rows.append(row)
     return {"rows": rows}

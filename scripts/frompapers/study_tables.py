@@ -7,18 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
 from study_rows import MAIN, SPECIAL, TASKS, Row, merged, read_csv, read_rows, write_csv
+from study_special import digits, fidelity, predictors, stability
+from study_values import as_list, error, interval, short
 
 from analysis.comparison import PairedRatio, error_at, paired_ratio
 from analysis.metrics import mean_and_stderr
 
 MEASURED = ("sops", "rate", "kept_neurons", "kept_synapses", "capacity", "cv_p", "m")
-
-
-def error(row: Row) -> float:
-    """Geometric mean of the four errors."""
-    return float(np.exp(np.mean([np.log(max(row[task], 1e-4)) for task in TASKS])))
 
 
 class Curves:
@@ -96,7 +92,7 @@ class Curves:
             good = [v for v in values if isinstance(v, (int, float))]
             if len(good) == len(members) > 1:
                 mean, stderr = mean_and_stderr(good)
-                entry[name] = [_short(mean), _short(stderr)]
+                entry[name] = [short(mean), short(stderr)]
         entry["stopped"] = sum(bool(row.get("stopped")) for row in members)
         for name, found in (
             ("Q", self.versus_dense(key)),
@@ -115,15 +111,6 @@ class Curves:
         return [self.line(key) for key in keys]
 
 
-def as_list(found: PairedRatio) -> list[float]:
-    """Ratio, interval, pairs."""
-    return [_short(found.ratio), _short(found.low), _short(found.high), found.n]
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
 def markdown(lines: Sequence[Row]) -> str:
     """The lines as a table."""
     head = ["variant", "synapses", "neurons", "kSOP/s", *TASKS, "Q (95 %)", "seeds"]
@@ -137,11 +124,6 @@ def markdown(lines: Sequence[Row]) -> str:
         cells.append(interval(one.get("Q")))
         out.append("| " + " | ".join([*cells, str(one["seeds"])]) + " |")
     return "\n".join(out)
-
-
-def interval(found: Sequence[float] | None) -> str:
-    """A ratio with its interval, as text."""
-    return "" if found is None else f"{found[0]:.2f} ({found[1]:.2f}, {found[2]:.2f})"
 
 
 def comparisons(curves: Curves, variant: str = "LNP") -> list[Row]:
@@ -250,14 +232,17 @@ def write_all(folder: Path, docs: Path) -> None:
     if fewer:
         found["neurons"] = fewer
         page += ["## Fewer neurons: 400 neurons, 2 % of the synapses", markdown(fewer)]
-    text, found["predictors"] = _predictors([row for row in main if row["part"] == "iid400"])
+    text, found["predictors"] = predictors([row for row in main if row["part"] == "iid400"])
     if text:
         page += ["## What ranks pruned networks, 400 neurons", text]
     if special["digits"]:
-        text, found["digits"] = _digits(special["digits"])
+        text, found["digits"] = digits(special["digits"])
         page += ["## All digits by five-fold cross-validation", text]
+    if special["exponents"]:
+        text, found["stability"] = stability(special["exponents"])
+        page += ["## Lyapunov exponents before and after", text]
     if special["fidelity"]:
-        text, found["fidelity"] = _fidelity(special["fidelity"])
+        text, found["fidelity"] = fidelity(special["fidelity"])
         page += ["## Fidelity to the dense network, 400 neurons", text]
     (results / "study_tables.json").write_text(json.dumps(found, indent=1) + "\n")
     (docs / "study_tables.md").write_text("\n\n".join(page) + "\n")
@@ -286,65 +271,3 @@ def write_all(folder: Path, docs: Path) -> None:
         coupling_figure(scan, figures / "study_coupling.png")
     if special["exponents"]:
         spectra_figure(special["exponents"], figures / "study_spectra.png")
-
-
-def _digits(rows: Sequence[Row]) -> tuple[str, Row]:
-    """Share of wrong digits, and LNP over random_matched, paired."""
-    by = {}
-    for row in rows:
-        by.setdefault(row["variant"], {})[row["seed"]] = row["error"]
-    lines, found = [], {}
-    for name, errors in by.items():
-        mean, stderr = mean_and_stderr(list(errors.values()))
-        found[name] = [_short(mean), _short(stderr), len(errors)]
-        lines.append(f"| {name} | {mean:.4f} ± {stderr:.4f} | {len(errors)} |")
-    seeds = sorted(set(by["LNP"]) & set(by["random_matched"]))
-    pair = paired_ratio([by["LNP"][s] for s in seeds], [by["random_matched"][s] for s in seeds])
-    found["LNP / random_matched"] = as_list(pair)
-    head = "| 2 % of the synapses | wrong | seeds |\n|---|---:|---:|\n"
-    tail = f"\n\nLNP over random_matched: {interval(as_list(pair))}."
-    return head + "\n".join(lines) + tail, found
-
-
-# Errors of the dense network's readouts, over that of its ordinary readout on itself.
-READOUTS = ("transfer", "robust", "robust_dense")
-
-
-def _fidelity(rows: Sequence[Row]) -> tuple[str, list[Row]]:
-    """Share of variance reproduced, and the dense network's readout used unchanged."""
-    by: dict[tuple[str, float], list[Row]] = {}
-    for row in rows:
-        by.setdefault((row["variant"], row["synapses"]), []).append(row)
-    lines, found = [], []
-    for (name, synapses), members in by.items():
-        entry: Row = {"variant": name, "synapses": synapses, "seeds": len(members)}
-        for key in ("share", "ceiling", "median", "rate_error", *READOUTS):
-            entry[key] = [_short(v) for v in mean_and_stderr([row[key] for row in members])]
-        found.append(entry)
-        cells = [f"{entry[k][0]:.3f} ± {entry[k][1]:.3f}" for k in ("share", "ceiling")]
-        cells += [f"{entry[k][0]:.2f} ± {entry[k][1]:.2f}" for k in READOUTS]
-        lines.append(f"| {name} | {100 * synapses:g} % | {' | '.join(cells)} | {len(members)} |")
-    head = (
-        "| mask | synapses | share of variance | ceiling | dense readout | robust readout | robust "
-        "readout, on dense | seeds |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
-    )
-    return head + "\n".join(lines), found
-
-
-def _predictors(rows: Sequence[Row]) -> tuple[str, list[Row]]:
-    """Rank correlation of what can be measured without a task with the error, seed by seed."""
-    lines, found = [], []
-    for name in ("capacity", "mean_abs_exponent", "mean_exponent", "rate", "sops"):
-        values = []
-        for seed in sorted({row["seed"] for row in rows}):
-            mine = [r for r in rows if r["seed"] == seed and r["capacity"] is not None]
-            mine = [r for r in mine if r["synapses"] < 1.0]
-            if len(mine) > 3:
-                found_here = spearmanr([r[name] for r in mine], [error(r) for r in mine])
-                values.append(float(found_here.statistic))
-        if len(values) > 1:
-            mean, stderr = mean_and_stderr(values)
-            found.append({"measure": name, "spearman": [_short(mean), _short(stderr)]})
-            lines.append(f"| {name.replace('_', ' ')} | {mean:+.2f} ± {stderr:.2f} |")
-    head = "| measure | Spearman correlation with the error |\n|---|---:|\n"
-    return (head + "\n".join(lines) if lines else ""), found

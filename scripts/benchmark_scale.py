@@ -26,7 +26,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import networkit as nk
 import networkx as nx
 import numpy as np
 from brian2 import second
@@ -37,7 +36,6 @@ from analysis.pruning.linear_response import calibrated_scale, covariance, syste
 from analysis.pruning.neurons import betweenness
 from analysis.pruning.rewiring import delocalise
 from analysis.pruning.sampling import keep_probabilities, sample_exact
-from analysis.pruning.shortest_paths import hop_dependencies
 from analysis.pruning.synapses import coupling_matrix, keeping_scores, lyapunov_matrix
 from brain_lnp import LNP, HRSNNSpec, sample_hrsnn
 from brain_lnp.exchange import to_networkx
@@ -69,15 +67,9 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def warm() -> None:
-    """Compile what numba compiles."""
-    hop_dependencies(np.array([0, 1]), np.array([1, 2]), 3, np.arange(3))
-
-
 def parts(n: int, seed: int, degree: int | None = None) -> dict[str, dict[str, float]]:
     """One iteration of the calibrated mode, part by part; K = N / 5 unless it is given."""
     use_device("numpy")
-    warm()
     spec = HRSNNSpec(n=n) if degree is None else HRSNNSpec(n=n, topology=FixedInDegree(degree))
     net = sample_hrsnn(spec, seed=seed)
     rng = np.random.default_rng(seed)
@@ -117,7 +109,6 @@ def parts(n: int, seed: int, degree: int | None = None) -> dict[str, dict[str, f
 def whole(n: int, seed: int) -> dict[str, dict[str, float]]:
     """A calibrated pruning to 5 % of the synapses and 70 % of the neurons, and its iterations."""
     use_device("auto")
-    warm()
     net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
     ends: list[tuple[str, float, float]] = []
 
@@ -166,7 +157,6 @@ def solver(n: int, seed: int) -> dict[str, dict[str, float]]:
 def rivals(n: int, seed: int) -> dict[str, dict[str, float]]:
     """The same answers by what one would write without this package, and by this package."""
     use_device("numpy")
-    warm()
     net = sample_hrsnn(HRSNNSpec(n=n), seed=seed)
     noise = noise_stimulus(net, "3 s", sd=0.35, seed=seed)
     found: dict[str, dict[str, float]] = {}
@@ -177,11 +167,7 @@ def rivals(n: int, seed: int) -> dict[str, dict[str, float]]:
         found["exponents, Brian2 loop"][key] *= n / 5
     graph = to_networkx(net)
     _, found["betweenness, NetworkX"] = clocked(lambda: nx.betweenness_centrality(graph))
-    arcs = nk.GraphFromCoo((np.ones(net.n_synapses), (net.i, net.j)), n=n, directed=True)
-    _, found["betweenness, NetworKit"] = clocked(
-        lambda: nk.centrality.Betweenness(arcs).run().scores()
-    )
-    _, found["betweenness, ours"] = clocked(lambda: hop_dependencies(net.i, net.j, n, np.arange(n)))
+    _, found["betweenness, NetworKit"] = clocked(lambda: betweenness(net))
     entries = lyapunov_matrix(net, -1.0 / net.tau_m)
     coupling = coupling_matrix(net, entries)
     a = system_matrix(net.tau_m, coupling, calibrated_scale(net.tau_m, coupling))
@@ -210,13 +196,15 @@ def displaced_one_by_one(net: HRSNN, noise: Stimulus, count: int) -> list[float]
 
 def table(rows: list[dict[str, Any]]) -> str:
     """What was measured as Markdown, means over seeds; ratios of rivals within one run."""
-    lines = ["| part | " + " | ".join(f"N = {n}" for n in sizes(rows, "parts")) + " | exponent |"]
-    lines.append("|---" * (len(sizes(rows, "parts")) + 2) + "|")
+    lines = [
+        "| part | " + " | ".join(f"N = {n}" for n in measured(rows, "parts")) + " | exponent |"
+    ]
+    lines.append("|---" * (len(measured(rows, "parts")) + 2) + "|")
     for name, times in by_part(rows, "parts", "wall_s").items():
         slope = fitted(rows, "parts")[name]
         lines.append(f"| {name} | " + " | ".join(f"{t:.2g}" for t in times) + f" | {slope:.1f} |")
     for kind, pairs in RIVALS.items():
-        for n in sizes(rows, kind):
+        for n in measured(rows, kind):
             for slow, fast in pairs:
                 found = [row["found"] for row in rows if (row["kind"], row["n"]) == (kind, n)]
                 ratio = np.array([one[slow]["wall_s"] / one[fast]["wall_s"] for one in found])
@@ -235,14 +223,13 @@ RIVALS = {
     "solver": [("scipy", "mixed")],
     "rivals": [
         ("exponents, Brian2 loop", "exponents, one run"),
-        ("betweenness, NetworkX", "betweenness, ours"),
-        ("betweenness, NetworKit", "betweenness, ours"),
+        ("betweenness, NetworkX", "betweenness, NetworKit"),
         ("covariance, scipy", "covariance, ours"),
     ],
 }
 
 
-def sizes(rows: list[dict[str, Any]], kind: str) -> list[int]:
+def measured(rows: list[dict[str, Any]], kind: str) -> list[int]:
     """The sizes that were measured."""
     return sorted({row["n"] for row in rows if row["kind"] == kind})
 
@@ -253,7 +240,7 @@ def by_part(rows: list[dict[str, Any]], kind: str, key: str) -> dict[str, list[f
     return {
         name: [
             float(np.mean([row["found"][name][key] for row in table if row["n"] == n]))
-            for n in sizes(rows, kind)
+            for n in measured(rows, kind)
         ]
         for name in (table[0]["found"] if table else ())
     }
@@ -261,7 +248,7 @@ def by_part(rows: list[dict[str, Any]], kind: str, key: str) -> dict[str, list[f
 
 def fitted(rows: list[dict[str, Any]], kind: str) -> dict[str, float]:
     """Exponents of processor time in size, by least squares on logarithms."""
-    at = np.log(sizes(rows, kind))
+    at = np.log(measured(rows, kind))
     return {
         name: float(np.polyfit(at, np.log(times), 1)[0]) if at.size > 1 else np.nan
         for name, times in by_part(rows, kind, "cpu_s").items()
@@ -272,24 +259,26 @@ def figure(rows: list[dict[str, Any]]) -> None:
     """Draw time and memory against N, and time against K."""
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
+    fig, axes = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
     for ax, kind, letter in ((axes[0], "parts", "N"), (axes[1], "degree", "K")):
         slopes = fitted(rows, kind)
         for k, (name, times) in enumerate(by_part(rows, kind, "cpu_s").items()):
             style = {"color": "black", "lw": 2.5} if name == "all" else {"color": f"C{k}"}
             label = f"{name}  ${letter}^{{{slopes[name]:.1f}}}$"
-            ax.loglog(sizes(rows, kind), times, "o-", label=label, **style)
+            ax.loglog(measured(rows, kind), times, "o-", label=label, **style)
         ax.set(ylabel="processor time (s)")
-        ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 1.0))
+        ax.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     memory = by_part(rows, "parts", "peak_gb").get("all", [])
-    axes[2].loglog(sizes(rows, "parts"), memory, "ko-")
+    axes[2].loglog(measured(rows, "parts"), memory, "ko-")
     axes[0].set(xlabel="N (K = N/5)", title="One calibrated iteration")
     axes[1].set(xlabel="K (N = 1000)", title="The same at other K")
     axes[2].set(xlabel="N (K = N/5)", ylabel="peak memory of the process (GB)", title="Memory")
     for ax, kind in zip(axes, ("parts", "degree", "parts"), strict=True):
-        ax.set_xticks(sizes(rows, kind), [str(m) for m in sizes(rows, kind)])
+        ax.set_xticks(measured(rows, kind), [str(m) for m in measured(rows, kind)])
         ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
+    axes[2].set_yticks([0.5, 1, 2, 3], ["0.5", "1", "2", "3"])
+    axes[2].set_ylim(0.3, 4)
     fig.savefig(FIGURE, dpi=150)
 
 
@@ -342,7 +331,7 @@ def main() -> None:
             about = {"machine": machine, "blas_threads": threads, "rows": rows}
             RESULTS.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     print(table(rows))
-    if not given.quick and len(sizes(rows, "parts")) > 1 and len(sizes(rows, "degree")) > 1:
+    if not given.quick and len(measured(rows, "parts")) > 1 and len(measured(rows, "degree")) > 1:
         figure(rows)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from analysis.pruning import neurons, stability
+from analysis.pruning import stability
 from analysis.pruning.neurons import betweenness, sampled_betweenness
 from analysis.pruning.shortest_paths import hop_dependencies, length_dependencies
 from analysis.pruning.stability import (
@@ -26,7 +26,6 @@ from models_eq.hrsnn import HRSNN
 def large_from_here(monkeypatch):
     """Send networks of a hundred neurons the way of large ones."""
     monkeypatch.setattr(stability, "_FOLLOW", 90)
-    monkeypatch.setattr(neurons, "_LARGE", 5)
 
 
 def random_coupling(n: int, seed: int, kind: str) -> tuple[np.ndarray, sparse.csr_array]:
@@ -102,13 +101,15 @@ def random_net(n: int, share: float, seed: int) -> HRSNN:
 
 
 @pytest.mark.parametrize("share", [0.01, 0.04, 0.2, 0.8])
-def test_hops_equal_networkit_and_networkx(share, large_from_here):
+def test_hops_equal_networkit_and_networkx(share):
     nx = pytest.importorskip("networkx")
     net = random_net(120, share, 3)
     graph = nk.GraphFromCoo((np.ones(net.n_synapses), (net.i, net.j)), n=net.n, directed=True)
     reference = np.array(nk.centrality.Betweenness(graph).run().scores()) / (119 * 118)
     found = betweenness(net)
     assert np.abs(found - reference).max() < 2e-12
+    everyone = hop_dependencies(net.i, net.j, net.n, np.arange(net.n))[0]
+    assert np.allclose(everyone / (119 * 118), found, rtol=0, atol=2e-12)
     other = nx.DiGraph()
     other.add_nodes_from(range(net.n))
     other.add_edges_from(zip(net.i.tolist(), net.j.tolist(), strict=True))
@@ -120,7 +121,7 @@ def test_hops_equal_networkit_and_networkx(share, large_from_here):
     assert np.abs(found - [blind[k] for k in range(net.n)]).max() > 1e-4
 
 
-def test_long_paths_of_known_betweenness(large_from_here):
+def test_long_paths_of_known_betweenness():
     n = 30
     chain = HRSNN("lif_exp", n, np.arange(n - 1), np.arange(1, n), 1.0, tau_m=0.02)
     k = np.arange(n)

@@ -12,9 +12,6 @@ from models_eq.errors import BudgetError, ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.rng import check_seed, stream
 
-# Above this size hops are counted by our own loop.
-_LARGE = 1000
-
 
 def betweenness(
     net: HRSNN,
@@ -50,10 +47,9 @@ def betweenness(
 
     Notes
     -----
-    Brandes' algorithm [1]_, in NetworKit: O(n m) for hops, O(n m + n^2 log n) else. Hops in
-    networks above 1000 neurons have a loop of their own, which on dense graphs is several times
-    faster and equal to the last digit (:mod:`analysis.pruning.shortest_paths`). `samples` gives
-    the estimate of `sampled_betweenness` (NetworKit's own is biased on directed graphs).
+    Brandes' algorithm [1]_, in NetworKit: O(n m) for hops, O(n m + n^2 log n) else. `samples`
+    gives the estimate of `sampled_betweenness` (NetworKit's own is biased on directed graphs, and
+    has no error).
 
     References
     ----------
@@ -73,12 +69,9 @@ def betweenness(
     n = net.n
     if n < 3 or net.n_synapses == 0:
         return np.zeros(n)
-    if distance == "hops" and n > _LARGE:
-        raw = hop_dependencies(pre, post, n, np.arange(n))[0]
-    else:
-        weighted = distance == "inverse_weight"
-        graph = nk.GraphFromCoo((length, (pre, post)), n=n, weighted=weighted, directed=True)
-        raw = np.array(nk.centrality.Betweenness(graph).run().scores())
+    weighted = distance == "inverse_weight"
+    graph = nk.GraphFromCoo((length, (pre, post)), n=n, weighted=weighted, directed=True)
+    raw = np.array(nk.centrality.Betweenness(graph).run().scores())
     return np.round(raw / ((n - 1) * (n - 2)), 12)
 
 

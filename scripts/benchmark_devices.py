@@ -58,7 +58,7 @@ def compare(
         overall = np.array(call[name]) / call["cython"]
         rows.append(
             {
-                "n": n, "k": k, "device": name, "spikes": spikes[name],
+                "n": n, "k": k, "seconds": seconds, "device": name, "spikes": spikes[name],
                 "run_s": float(np.median(run[name])), "call_s": float(np.median(call[name])),
                 "run_ratio": float(ratio.mean()),
                 "run_ratio_se": float(ratio.std(ddof=1) / np.sqrt(repeats)),
@@ -75,17 +75,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--neurons", type=int, default=5000)
     parser.add_argument("--inputs", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, nargs="+", default=[1.0, 5.0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="*", default=[2])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    rows = compare(given.neurons, given.inputs, given.seconds, given.repeats, given.threads)
+    rows = [
+        row
+        for seconds in given.seconds
+        for row in compare(given.neurons, given.inputs, seconds, given.repeats, given.threads)
+    ]
     for row in rows:
         print(
-            f"{row['device']:28s} run {row['run_s']:7.3f} s, {row['run_ratio']:.2f} "
-            f"± {row['run_ratio_se']:.2f} of cython; whole call {row['call_s']:7.3f} s, "
-            f"{row['call_ratio']:.2f} ± {row['call_ratio_se']:.2f}; {row['spikes']} spikes"
+            f"{row['seconds']:g} s, {row['device']:26s} run {row['run_s']:7.3f} s, "
+            f"{row['run_ratio']:.2f} ± {row['run_ratio_se']:.2f} of cython; "
+            f"whole call {row['call_s']:7.3f} s, {row['call_ratio']:.2f} "
+            f"± {row['call_ratio_se']:.2f}; {row['spikes']} spikes"
         )
     if given.json:
         machine = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import types
 from pathlib import Path
 
 import pytest
+
+from tests.public_names import FILE, offered
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS_EQ = (
@@ -83,6 +86,15 @@ def test_every_public_name_resolves_and_is_documented(package: str) -> None:
             assert text and text.strip(), f"{package}.{name}"
             # A dataclass without a docstring would show its signature.
             assert not text.startswith(f"{name}("), f"{package}.{name}"
+
+
+def test_no_public_name_or_argument_comes_or_goes_unnoticed() -> None:
+    found, kept = offered(), json.loads(FILE.read_text(encoding="utf-8"))
+    for package in {*found, *kept}:
+        here, there = found.get(package, {}), kept.get(package, {})
+        assert sorted(here) == sorted(there), f"{package}; if meant: python -m tests.public_names"
+        for name in here:
+            assert here[name] == there[name], f"{package}.{name}; python -m tests.public_names"
 
 
 def test_what_does_not_exist_is_an_attribute_error() -> None:

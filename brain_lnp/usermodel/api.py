@@ -11,8 +11,8 @@ from brian2 import Network, NeuronGroup, Synapses
 from brian2.core.magic import collect
 from brian2.core.namespace import get_local_namespace
 
+from brain_lnp.usermodel.fidelity import ModelFidelity
 from brain_lnp.usermodel.pruning import ModelPruning
-from brain_lnp.usermodel.run import ModelFidelity
 from models_eq.errors import ParameterError
 from models_eq.rng import check_seed
 from models_eq.units import positive_seconds
@@ -45,7 +45,13 @@ class PrunedModel:
     rates : ndarray, shape (n,), Hz, or None
         Rates of the user's model; None where it was not run.
     fidelity : ModelFidelity or None
-        None with ``measure=False``.
+        How well the pruned model does what the model did. None with ``measure=False``.
+    untreated : ModelFidelity or None
+        The same with nothing but the synapses taken out, the gains not applied.
+    ceiling : ModelFidelity or None
+        The same for the model itself, run again from another initial state and, where it draws
+        random numbers, with others: what any stand-in can be expected to reach. None too where
+        all neurons start alike and threshold and reset cannot be read.
     diagnostics : dict
         What the choice measured of itself.
     notes : tuple of str
@@ -69,6 +75,8 @@ class PrunedModel:
     exponents_from: str = ""
     rates: np.ndarray | None = None
     fidelity: ModelFidelity | None = None
+    untreated: ModelFidelity | None = None
+    ceiling: ModelFidelity | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     group: NeuronGroup | None = None
@@ -179,7 +187,8 @@ def prune_model(
     rebuild : bool
         Build new objects, on the present device.
     measure : bool
-        Run the model before and after on copies, and report the fidelity.
+        Run the model before and after on copies, and report the fidelity, beside that of the
+        untreated mask and that of the model to itself: four runs.
     prefix : str
         What the names of new objects start with.
     level : int

@@ -9,6 +9,7 @@ import numpy as np
 from brian2 import NeuronGroup, Synapses
 from brian2.core.names import Nameable
 
+from analysis.pruning.result import budget
 from brain_lnp.usermodel.objects import whole
 from models_eq.errors import ParameterError
 
@@ -38,6 +39,27 @@ def connections_of(group: NeuronGroup, connections: Any) -> dict[str, Synapses]:
             raise ParameterError("connections", "each Synapses once", synapses.name)
         found[synapses.name] = synapses
     return found
+
+
+def budgets_of(
+    synapses: Any, members: Mapping[str, np.ndarray]
+) -> dict[str, tuple[np.ndarray, int]]:
+    """Synapses that share a budget, as a mask over all, and that budget, by name."""
+    if not isinstance(synapses, Mapping):
+        every = np.ones(next(iter(members.values())).size, dtype=bool)
+        return {"synapses": (every, budget(synapses, every.size, "synapses", 1))}
+    unknown = sorted(set(synapses) - set(members), key=str)
+    if unknown:
+        raise ParameterError(
+            "synapses", "names of the connections: " + ", ".join(members),
+            ", ".join(map(str, unknown)),
+        )  # fmt: skip
+    parts = {}
+    for name, mask in members.items():
+        if size := int(mask.sum()):
+            field = f"synapses[{name!r}]"
+            parts[field] = mask, budget(synapses.get(name, 1.0), size, field, 1)
+    return parts
 
 
 def exponents_of(value: Any, n: int) -> Any:

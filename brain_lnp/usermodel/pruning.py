@@ -11,6 +11,7 @@ from brian2.units.fundamentalunits import DIMENSIONLESS, get_dimensions
 
 from analysis.pruning.result import budget
 from brain_lnp.usermodel.arguments import (
+    budgets_of,
     compensate_of,
     connections_of,
     exponents_of,
@@ -26,13 +27,13 @@ from brain_lnp.usermodel.choice import (
     choose_neurons,
     synapse_scores,
 )
+from brain_lnp.usermodel.fidelity import ModelFidelity, compare, deal_out
 from brain_lnp.usermodel.gains import Payment, gains_of, payment
 from brain_lnp.usermodel.kicks import Kick, KickReader, stated_weight
 from brain_lnp.usermodel.objects import ends, values_of
 from brain_lnp.usermodel.reading import ModelReading, Unreadable
 from brain_lnp.usermodel.rebuild import Rebuild
 from brain_lnp.usermodel.run import (
-    compare,
     inputs_of,
     is_random,
     lif_exponents,
@@ -41,6 +42,7 @@ from brain_lnp.usermodel.run import (
     run_copy,
 )
 from models_eq.errors import CapabilityError, ParameterError, SilentNetworkError, UnitError
+from models_eq.rng import stream
 from models_eq.trajectory import Trajectory
 
 
@@ -170,12 +172,12 @@ class ModelPruning:
         self, synapses: Any, neurons: Any, *, rebuild: bool, measure: bool, prefix: str
     ) -> dict[str, Any]:
         """Everything that a :class:`~brain_lnp.usermodel.api.PrunedModel` holds, by name."""
-        parts = self._budgets(synapses)
+        parts = budgets_of(synapses, {name: self.members(name) for name in self.connections})
         n = len(self.group)
         n_keep = budget(neurons, n, "neurons", 1)
         by_run = self.method == "lnp" and isinstance(self.exponents, str)
         by_run = (by_run and self.exponents != "leak") or n_keep < n
-        run = self._run("dense", by_run) if by_run or measure else None
+        run = self._run(needed=by_run) if by_run or measure else None
         rates = None if run is None else np.bincount(run.i, minlength=n) / run.duration
         exponents, origin = self._node_exponents(run)
         graph = Multigraph(n, self.pre, self.post, self.w, self.tau, self.model)
@@ -192,12 +194,7 @@ class ModelPruning:
         diagnostics |= found
         payments = self._pay(mask, kept)
         index = {name: np.flatnonzero(mask[self.members(name)]) for name in self.connections}
-        fidelity = None
-        if measure:
-            assert run is not None
-            pruned = self._run("trial", False, (kept, index, payments))
-            random = is_random(self.group, [*self.connections.values(), *self.inputs])
-            fidelity = compare(run, pruned, kept, random)
+        compared = {} if not measure or run is None else self._compare(run, kept, index, payments)
         built: dict[str, Any] = {}
         if rebuild:
             free = free_prefix(prefix, [self.group, *self.connections.values(), *self.inputs])
@@ -210,27 +207,10 @@ class ModelPruning:
         return {
             "method": self.method, "seed": self.seed, "kept_neurons": kept, "kept_synapses": index,
             "gains": gains, "applied": {name: p.how for name, p in payments.items()},
-            "exponents": exponents, "exponents_from": origin, "rates": rates, "fidelity": fidelity,
-            "diagnostics": diagnostics, "kicks": kicks, "notes": tuple(self.notes), **built,
+            "exponents": exponents, "exponents_from": origin, "rates": rates,
+            "diagnostics": diagnostics, "kicks": kicks, "notes": tuple(self.notes),
+            **compared, **built,
         }  # fmt: skip
-
-    def _budgets(self, synapses: Any) -> dict[str, tuple[np.ndarray, int]]:
-        if not isinstance(synapses, Mapping):
-            count = budget(synapses, self.pre.size, "synapses", 1)
-            return {"synapses": (np.ones(self.pre.size, dtype=bool), count)}
-        unknown = sorted(set(synapses) - set(self.connections))
-        if unknown:
-            raise ParameterError(
-                "synapses", "names of the connections: " + ", ".join(self.connections),
-                ", ".join(map(str, unknown)),
-            )  # fmt: skip
-        parts = {}
-        for name in self.connections:
-            members = self.members(name)
-            if size := int(members.sum()):
-                count = budget(synapses.get(name, 1.0), size, f"synapses[{name!r}]", 1)
-                parts[f"synapses[{name!r}]"] = members, count
-        return parts
 
     def _node_exponents(self, run: Trajectory | None) -> tuple[np.ndarray | None, str]:
         if self.method != "lnp":
@@ -290,18 +270,49 @@ class ModelPruning:
         inputs = tuple(x for x in rebuild.objects if not any(x is y for y in own))
         return {"group": group, "synapses": synapses, "inputs": inputs}
 
-    def _run(self, prefix: str, needed: bool, changes: tuple[Any, ...] = ()) -> Trajectory:
-        """Run a copy of the model, as it is or pruned."""
+    def _compare(
+        self,
+        run: Trajectory,
+        kept: np.ndarray,
+        index: Mapping[str, np.ndarray],
+        payments: Mapping[str, Payment],
+    ) -> dict[str, ModelFidelity | None]:
+        """Fidelity of the pruned model, of the untreated mask, and of the model to itself."""
+        random = is_random(self.group, [*self.connections.values(), *self.inputs])
+        pruned = compare(run, self._run((kept, index, payments)), kept, random)
+        paid = any(p.variable or p.factor for p in payments.values())
+        mask = compare(run, self._run((kept, index, None)), kept, random) if paid else pruned
+        try:
+            own = compare(run, self._run(other=random), kept, random)
+        except Unreadable:
+            own = None
+        return {"fidelity": pruned, "untreated": mask, "ceiling": own}
+
+    def _run(
+        self,
+        changes: tuple[Any, ...] = (),
+        *,
+        needed: bool = False,
+        other: bool | None = None,
+    ) -> Trajectory:
+        """Run a copy of the model, as it is, or pruned, or from an `other` initial state.
+
+        Raises `Unreadable` where there is no other state, unless `other` is true: random numbers
+        make another run.
+        """
         variables: list[str] = []
         if needed and self.reading is not None and self.method == "lnp":
             variables = list(self.reading.rates)
+        seed = self.seed
         with own_run():
             clocks = own_clocks(float(self.group.clock.dt_), self.dt)
-            rebuild = Rebuild(prefix, clocks, self.origin)
+            # One name for all copies lets Brian2 compile their code once.
+            rebuild = Rebuild("trial", clocks, self.origin)
             group = self._build(rebuild, *changes)["group"]
-            run = run_copy(
-                rebuild.objects, group, self.duration, self.seed, self.namespace, variables
-            )
+            if other is not None:
+                seed += 1
+                deal_out(group, self.reading, stream(self.seed, "v_init", 30), required=not other)
+            run = run_copy(rebuild.objects, group, self.duration, seed, self.namespace, variables)
         if needed and not run.n_spikes:
             raise SilentNetworkError(
                 "group", f"a model that spikes within {self.duration:g} s", "no spike",

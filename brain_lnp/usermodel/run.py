@@ -1,10 +1,9 @@
-"""Runs of a user's model on copies: spikes, node exponents, and fidelity of a pruned copy."""
+"""Runs of a user's model on copies: spikes, and node exponents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,6 @@ from brian2.core.base import BrianObject
 from brian2.devices.device import runtime_device
 from brian2.units.fundamentalunits import Quantity, get_dimensions
 
-from analysis.fidelity import share_of_variance
-from analysis.spikes import filtered_traces
 from brain_lnp.usermodel.objects import group_texts, values_of, whole
 from brain_lnp.usermodel.reading import ModelReading, Unreadable
 from brain_lnp.usermodel.rebuild import SOURCES, ClockOf
@@ -37,33 +34,6 @@ from models_eq.frozen import named_clock
 from models_eq.trajectory import Trajectory
 
 _MONITORS = (EventMonitor, PopulationRateMonitor, StateMonitor)
-
-
-@dataclass(frozen=True)
-class ModelFidelity:
-    """How well a pruned model stands in for the one it comes from.
-
-    Attributes
-    ----------
-    rate_before, rate_after : float, Hz
-        Mean rate of the neurons kept, before and after.
-    rate_correlation : float or None
-        Correlation of their rates; None where these do not vary.
-    share : float or None
-        Share of variance of the filtered spike trains (50 ms, every 10 ms) that the pruned model
-        reproduces from the same initial state under the same input: 1 is perfect, below 0 the mean
-        would have been the better guess; a chaotic network forgets its initial state, so that not
-        even a copy that differs by a rounding error keeps above about -1. None where the model
-        draws random numbers, or nothing varies.
-    duration : float, s
-        Of both runs.
-    """
-
-    rate_before: float
-    rate_after: float
-    rate_correlation: float | None
-    share: float | None
-    duration: float
 
 
 @contextmanager
@@ -317,32 +287,3 @@ def _leaked(
             decayed = end + (np.asarray(value) - end) * np.exp(rate * t_ref[at])
             after[name] = Quantity(decayed, dim=get_dimensions(value))
     return after
-
-
-def compare(dense: Trajectory, pruned: Trajectory, kept: np.ndarray, random: bool) -> ModelFidelity:
-    """Fidelity of a pruned run to that of the dense model.
-
-    Parameters
-    ----------
-    dense, pruned : Trajectory
-    kept : ndarray of int, shape (k,)
-        Neurons of the dense model that the pruned one has.
-    random : bool
-        Whether the model draws random numbers, so that no two runs have the same input.
-    """
-    before = (np.bincount(dense.i, minlength=dense.n) / dense.duration)[kept]
-    after = np.bincount(pruned.i, minlength=pruned.n) / pruned.duration
-    varies = np.ptp(before) > 0 and np.ptp(after) > 0
-    share = None
-    if not random and dense.duration >= 0.02:
-        x = filtered_traces(dense, "10 ms")[:, :, kept].astype(float)
-        y = filtered_traces(pruned, "10 ms").astype(float)
-        if np.ptp(x, axis=1).any():
-            share = float(share_of_variance(x, y)[0])
-    return ModelFidelity(
-        rate_before=float(before.mean()),
-        rate_after=float(after.mean()),
-        rate_correlation=float(np.corrcoef(before, after)[0, 1]) if varies else None,
-        share=share,
-        duration=dense.duration,
-    )

@@ -11,7 +11,15 @@ from brian2 import prefs
 from models_eq import use_device
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("exchange.md", "howto.md", "lyapunov.md", "moore_chaudhuri.md", "pruning.md", "reports.md")
+PAGES = (
+    "exchange.md",
+    "howto.md",
+    "lyapunov.md",
+    "moore_chaudhuri.md",
+    "own_models.md",
+    "pruning.md",
+    "reports.md",
+)
 BLOCKS = [
     (page, k, block)
     for page in PAGES

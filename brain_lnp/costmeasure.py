@@ -225,6 +225,11 @@ def peak(what: str, n: int) -> int:
         else:
             _pruning(net, {}, "100 ms", last=False)
             _judging([net], {})
+    # On Linux ru_maxrss is inherited from the process that started this one, VmHWM is not.
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(one for one in status.read_text().splitlines() if one.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -202,7 +202,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines.append("|---" * (len(measured(rows, "parts")) + 2) + "|")
     for name, times in by_part(rows, "parts", "wall_s").items():
         slope = fitted(rows, "parts")[name]
-        lines.append(f"| {name} | " + " | ".join(f"{t:.2g}" for t in times) + f" | {slope:.1f} |")
+        lines.append(
+            f"| {name} | "
+            + " | ".join(f"{t:.0f}" if t >= 10 else f"{t:.2g}" for t in times)
+            + f" | {slope:.1f} |"
+        )
     for kind, pairs in RIVALS.items():
         for n in measured(rows, kind):
             for slow, fast in pairs:

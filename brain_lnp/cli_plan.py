@@ -8,8 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from brain_lnp.cli_options import Json, Quiet, Verbose, restore_interrupt
-from brain_lnp.cli_runs import Folder, Jobs, MaybeDevice
+from brain_lnp.cli_options import (
+    Folder,
+    Jobs,
+    Json,
+    MaybeDevice,
+    Quiet,
+    Verbose,
+    restore_interrupt,
+)
 from brain_lnp.cli_shell import duration, shell
 
 

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brain_lnp.cli_options import Json, Quiet, Verbose, restore_interrupt
-from brain_lnp.cli_runs import Folder, Jobs, MaybeDevice
+from brain_lnp.cli_options import (
+    Folder,
+    Jobs,
+    Json,
+    MaybeDevice,
+    Quiet,
+    Verbose,
+    restore_interrupt,
+)
 from brain_lnp.cli_shell import duration, shell
 
 if TYPE_CHECKING:

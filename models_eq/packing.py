@@ -107,7 +107,9 @@ def _unpack(data: Any, arrays: Held) -> Any:
     raise FormatError("meta", "a known tag", tag)
 
 
-def take(arrays: Held, name: str, dtype: Any = None, shape: tuple | None = None) -> np.ndarray:
+def take(
+    arrays: Held, name: str, dtype: Any = None, shape: tuple[int, ...] | None = None
+) -> np.ndarray:
     """One array of a file, for ``decode``; FormatError if missing or of other dtype or shape."""
     check(name in arrays, name, "an array of this name", "none")
     array = arrays[name]

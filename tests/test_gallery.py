@@ -42,9 +42,6 @@ def test_an_unknown_figure_is_refused() -> None:
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("sphinx")
-    pytest.importorskip("myst_parser")
-    pytest.importorskip("numpydoc")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d",
                str(tmp_path / "trees"), str(ROOT / "docs"), str(tmp_path / "site")]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)

@@ -107,7 +107,9 @@ class Curves:
         names = list(dict.fromkeys(key[0] for key in self.rows))
         first = ["dense", "LNP", "random_matched"]
         order = {name: k for k, name in enumerate(dict.fromkeys([*first, *names]))}
-        keys = sorted(self.rows, key=lambda key: (-key[2], order[key[0]], -key[1]))
+        # One network of a kind says nothing of its error.
+        several = [key for key, members in self.rows.items() if len(members) > 1]
+        keys = sorted(several, key=lambda key: (-key[2], order[key[0]], -key[1]))
         return [self.line(key) for key in keys]
 
 

@@ -134,7 +134,7 @@ def spectra_figure(rows: Sequence[dict[str, Any]], path: Path) -> None:
             style = {"fmt": "o-", "ms": 3, "lw": 1, "capsize": 2, "color": f"C{k}"}
             ax.errorbar(index, mean, stderr, label=name, **style)
         ax.axhline(0, color="k", lw=0.8)
-        ax.set(xlabel="index", title=title)
+        ax.set(xlabel="index", title=title, xticks=[1, 5, 10, 15, 20])
     axes[0].set_ylabel("Lyapunov exponent (1/s)")
     axes[1].legend(frameon=False, fontsize=8)
     _save(figure, path)

@@ -22,7 +22,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results" / "neurobench.jsonl"
-N, KEPT, HOLD, TAU, INPUT_SD, NOISE = 1000, 0.02, "10 ms", "20 ms", 1.0, 0.03
+N, KEPT, HOLD, TAU, INPUT_SD, NOISE = 1000, 0.02, "10 ms", "20 ms", 1.0, 0.01
 ALPHAS = (1e-8, 1e-6, 1e-4, 1e-2)
 WARM, HELD_OUT = 60, 150  # rows
 
@@ -81,7 +81,7 @@ def echo_state(tau: int, shifts: int) -> dict[str, Any]:
 def spiking(tau: int, shifts: int, seed: int, folder: str | None) -> dict[str, Any]:
     """A pruned network: sMAPE of each shift, operations a row."""
     from analysis.readout.feedback import FeedbackReadout
-    from analysis.streamed import streamed_traces
+    from analysis.rowwise import RowwiseRun
     from brain_lnp import HRSNNSpec, closed_loop, load, prune, sample_hrsnn
     from brain_lnp.tasks.neurobench import neurobench_series, smape
     from models_eq.rng import stream
@@ -99,9 +99,8 @@ def spiking(tau: int, shifts: int, seed: int, folder: str | None) -> dict[str, A
     weights = INPUT_SD * stream(seed, "input").standard_normal((net.n_origin, 1)).T
     fed = clean[:, :-1] + NOISE * stream(seed, "noise", 12).standard_normal(clean[:, :-1].shape)
     first, rows = series[0].warmup, clean.shape[1] - 1
-    traces = streamed_traces(
-        net, fed, weights, HOLD, windows=range(1, rows + 1), tau=TAU, seed=seed
-    ).traces
+    driven = RowwiseRun(net, shifts, HOLD, TAU, seed=seed)
+    traces = np.stack([driven(fed[:, k] @ weights[:, net.ids]) for k in range(rows)], axis=1)
 
     def fitted(shift: int, end: int) -> FeedbackReadout:
         part = slice(first, end)
@@ -114,7 +113,9 @@ def spiking(tau: int, shifts: int, seed: int, folder: str | None) -> dict[str, A
             each = zip(readouts, state, present, strict=True)
             return np.concatenate([r.predict(x[None], u[None]) for r, x, u in each])
 
-        return closed_loop(net, warm, predict, weights, HOLD, steps=steps, tau=TAU, seed=seed)
+        return closed_loop(
+            net, warm, predict, weights, HOLD, steps=steps, tau=TAU, seed=seed, engine="compiled"
+        )
 
     cut = rows - HELD_OUT
     few = list(range(0, shifts, 5))

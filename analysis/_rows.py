@@ -28,7 +28,9 @@ def run_row(
     traces: np.ndarray,
     counts: np.ndarray,
 ) -> None:
-    """Advance all copies by ``steps`` steps of held input; ``v, s, blocked, traces, counts`` change.
+    """Advance all copies by ``steps`` steps of held input, in place.
+
+    ``v``, ``s``, ``blocked``, ``traces`` and ``counts`` change.
 
     ``current``, ``v``, ``s``, ``blocked`` (copies, n); ``fade`` (filters, steps + 1), the weight
     of a spike k steps before the end; ``traces`` (copies, filters, n), ``counts`` (n,). The order

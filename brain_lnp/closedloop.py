@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from brian2 import NetworkOperation, SpikeMonitor, second
 
+from analysis.rowwise import RowwiseRun
 from models_eq.checks import floats, whole
 from models_eq.device import current_device, running
 from models_eq.errors import DeviceError, ParameterError
 from models_eq.frozen import named_clock
 from models_eq.hrsnn import HRSNN
 from models_eq.inputs import check_hold
-from models_eq.network import BrianObjects, build
+from models_eq.network import build
 from models_eq.plan import initial_states
 from models_eq.rng import check_seed
 from models_eq.stimulus import Stimulus
@@ -25,6 +26,7 @@ Predictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # A prediction further out than this has left every attractor (inputs are standardised); held
 # there, it cannot drive membranes to infinity while other starts go on.
 LIMIT = 20.0
+ENGINES = ("brian2", "compiled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +86,23 @@ class _Loop:
 
     def __init__(
         self,
-        built: BrianObjects,
-        traces: _Traces,
         predict: Predictor,
         teacher: np.ndarray,
         steps: int,
         weights: np.ndarray,
         record: bool,
     ) -> None:
-        self.current = built.group.variables["i_stim"]
-        self.traces, self.predict, self.teacher = traces, predict, teacher
+        self.predict, self.teacher = predict, teacher
         self.weights, self.row, self.warm = weights, 0, teacher.shape[1] - steps
         self.prediction = np.zeros((len(teacher), steps, teacher.shape[2]))
         self.free = ~np.isfinite(teacher[:, self.warm :]).all(axis=(0, 2))
         self.recorded: list[np.ndarray] | None = [] if record else None
         self.fed = teacher[:, 0]
 
-    def __call__(self) -> None:
+    def __call__(self, state: np.ndarray | None) -> np.ndarray:
+        """Read the traces at the end of a row (None at the start); return the next input."""
         ahead = self.row - self.warm
-        if self.row:
-            state = self.traces.advance(self.row * self.traces.hold)
+        if state is not None:
             if self.recorded is not None:
                 self.recorded.append(state.astype(np.float32))
             if 0 <= ahead < self.prediction.shape[1]:
@@ -115,8 +114,8 @@ class _Loop:
         if self.row < self.teacher.shape[1]:
             own = ahead >= 0 and self.free[ahead]
             self.fed = self.prediction[:, ahead] if own else self.teacher[:, self.row]
-            self.current.set_value((self.fed @ self.weights).ravel())
         self.row += 1
+        return self.fed @ self.weights
 
 
 def closed_loop(
@@ -132,8 +131,9 @@ def closed_loop(
     record: bool = False,
     dt: Any = "1 ms",
     seed: int = 0,
+    engine: str = "brian2",
 ) -> ClosedLoop:
-    """Let a network predict freely from many starts side by side, in one Brian2 run.
+    """Let a network predict freely from many starts side by side, in one run.
 
     Parameters
     ----------
@@ -162,6 +162,10 @@ def closed_loop(
         Time step.
     seed : int
         Seed of the initial state, the same draw as :func:`~models_eq.simulate.simulate` makes.
+    engine : {'brian2', 'compiled'}
+        ``'brian2'`` runs any model on the current device; ``'compiled'`` is a loop over the same
+        exact map on the same clock, for ``lif_exp`` (:class:`~analysis.rowwise.RowwiseRun`).
+        They agree until rounding separates them, which the feedback then amplifies.
 
     Returns
     -------
@@ -173,6 +177,8 @@ def closed_loop(
         Naming the argument that is wrong.
     DeviceError
         On a standalone device, which cannot return to Python at every row.
+    CapabilityError
+        If the compiled engine is asked for another model than ``lif_exp``.
 
     Notes
     -----
@@ -196,37 +202,78 @@ def closed_loop(
     step = positive_seconds(dt, "dt")
     check_hold(first, step)
     projected = np.asarray(weights, dtype=float)[:, first.columns(net)]
+    if engine not in ENGINES:
+        raise ParameterError("engine", " or ".join(ENGINES), engine)
     taus = [positive_seconds(value, "tau") for value in _several(tau)]
     fed = np.concatenate([start, rest], axis=1)
     copies, rows = fed.shape[:2]
-    device = current_device()
-    if device.name not in ("numpy", "cython"):
-        raise DeviceError(
-            "device", "numpy or cython", device.name, "Only these return to Python at every row"
-        )
-    with running(device):
-        state = initial_states((net,), None, copies, seed)
-        built = build((net,), dt=step, copies=copies, state=state)
-        monitor = SpikeMonitor(built.group, name=f"{built.group.name}_spikes")
-        traces = _Traces(monitor, (copies, net.n), first.hold, step, taus)
-        loop = _Loop(built, traces, predict, fed, steps, projected, record)
-        each_row = NetworkOperation(
-            loop.__call__,
-            clock=named_clock(f"{built.group.name}_rows_clock", first.hold),
-            when="start",
-            order=1,
-            name=f"{built.group.name}_rows",
-        )
-        # The last input is not needed: the prediction of the last row ends the run.
-        built.network(monitor, each_row).run((rows - 1) * first.hold * second, namespace={})
-        loop()
-    per_start = traces.count.reshape(copies, net.n).sum(axis=0) / copies
+    loop = _Loop(predict, fed, steps, projected, record)
+    run = _run_compiled if engine == "compiled" else _run_brian
+    count = run(net, loop, fed.shape[:2], first.hold, step, taus, seed)
+    per_start = count / copies
     return ClosedLoop(
         loop.prediction,
         None if loop.recorded is None else np.stack(loop.recorded, axis=1),
         float(per_start.mean() / ((rows - 1) * first.hold)),
         float(per_start @ net.out_degree / (rows - 1)),
     )
+
+
+def _run_compiled(
+    net: HRSNN,
+    loop: _Loop,
+    shape: tuple[int, int],
+    hold: float,
+    dt: float,
+    taus: Sequence[float],
+    seed: int,
+) -> np.ndarray:
+    """Spikes of each neuron, over all copies."""
+    text = [f"{tau!r} s" for tau in taus]
+    network = RowwiseRun(net, shape[0], f"{hold!r} s", text, dt=f"{dt!r} s", seed=seed)
+    current = loop(None)
+    for _ in range(shape[1] - 1):
+        current = loop(network(current))
+    return network.counts
+
+
+def _run_brian(
+    net: HRSNN,
+    loop: _Loop,
+    shape: tuple[int, int],
+    hold: float,
+    dt: float,
+    taus: Sequence[float],
+    seed: int,
+) -> np.ndarray:
+    """Spikes of each neuron, over all copies."""
+    device, (copies, rows) = current_device(), shape
+    if device.name not in ("numpy", "cython"):
+        raise DeviceError(
+            "device", "numpy or cython", device.name, "Only these return to Python at every row"
+        )
+    with running(device):
+        state = initial_states((net,), None, copies, seed)
+        built = build((net,), dt=dt, copies=copies, state=state)
+        monitor = SpikeMonitor(built.group, name=f"{built.group.name}_spikes")
+        traces = _Traces(monitor, (copies, net.n), hold, dt, taus)
+        stimulus = built.group.variables["i_stim"]
+
+        def answer() -> None:
+            state = traces.advance(loop.row * hold) if loop.row else None
+            stimulus.set_value(loop(state).ravel())
+
+        each_row = NetworkOperation(
+            answer,
+            clock=named_clock(f"{built.group.name}_rows_clock", hold),
+            when="start",
+            order=1,
+            name=f"{built.group.name}_rows",
+        )
+        # The last input is not needed: the prediction of the last row ends the run.
+        built.network(monitor, each_row).run((rows - 1) * hold * second, namespace={})
+        loop(traces.advance(loop.row * hold))
+    return traces.count.reshape(copies, net.n).sum(axis=0)
 
 
 def _several(tau: Any) -> Sequence[Any]:

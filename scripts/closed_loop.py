@@ -9,8 +9,9 @@ method; ``run`` takes each method's best setting (mean valid prediction time ove
 and chooses the ridge penalty alone, again on validation starts, before the test starts are looked
 at once. Rows that are in ``docs/results/closed_loop.jsonl`` are not computed again.
 
-Methods: ``lnp`` (2 % of the synapses), ``dense``, ``none`` (W = 0, the same readout), ``esn`` (an
-echo-state network of as many units). ``--nets FOLDER`` takes ``lnp_0.02_SEED.npz`` from there in
+Methods: ``lnp`` (2 % of the synapses), ``random_matched`` (a random mask
+with all else equal), ``dense``, ``none`` (W = 0, the same readout), ``esn`` (an
+echo-state network of as many units). ``--nets FOLDER`` takes ``METHOD_0.02_SEED.npz`` from there in
 place of pruning anew.
 """
 
@@ -31,15 +32,17 @@ RESULTS = ROOT / "docs" / "results" / "closed_loop.jsonl"
 FIGURE = ROOT / "docs" / "figures" / "closed_loop.png"
 N, KEPT = 1000, 0.02
 HOLD = "10 ms"
-WASHOUT, TRAIN, COPIES = 100, 2000, 2  # rows; noisy repetitions of the training part
+WASHOUT, TRAIN, COPIES = 100, 3000, 2  # rows; noisy repetitions of the training part
 WARM, FREE = 50, {"lorenz63": 400, "rossler": 600}  # rows
 VALIDATION, TEST = 8, 50  # starts
 ALPHAS = (1e-10, 1e-8, 1e-6, 1e-4)
-METHODS = ("lnp", "dense", "none", "esn")
+METHODS = ("lnp", "random_matched", "dense", "none", "esn")
+# These run with what was chosen for the sparse network.
+AS_LNP = ("random_matched", "dense")
 # As many settings for each method.
 GRID: dict[str, dict[str, tuple[Any, ...]]] = {
-    "spiking": {"tau": (("20 ms",), ("20 ms", "60 ms")), "noise": (0.03, 0.1), "input_sd": (1.0,)},
-    "esn": {"noise": (0.0, 0.003), "input_scale": (0.1, 0.5), "radius": (0.4,)},
+    "spiking": {"tau": (("20 ms",),), "noise": (0.003, 0.01), "input_sd": (1.0,)},
+    "esn": {"noise": (0.0,), "input_scale": (0.1, 0.5), "radius": (0.4,)},
 }
 
 
@@ -72,13 +75,13 @@ def network(method: str, seed: int, folder: str | None) -> Any:
     """The network of a method."""
     from brain_lnp import HRSNNSpec, load, prune, sample_hrsnn
 
-    stored = Path(folder or ".") / f"lnp_{KEPT}_{seed}.npz"
-    if folder and method != "dense" and stored.exists():
+    stored = Path(folder or ".") / f"{method}_{KEPT}_{seed}.npz"
+    if folder and stored.exists():
         net = load(stored)
     else:
         net = sample_hrsnn(HRSNNSpec(n=N, coupling=0.06), seed=seed)
-        if method == "lnp":
-            net = prune(net, "lnp", synapses=KEPT, seed=seed).net
+        if method in ("lnp", "random_matched"):
+            net = prune(net, method, synapses=KEPT, seed=seed).net
     return net.keep_edges(np.zeros(net.n_synapses, dtype=bool)) if method == "none" else net
 
 
@@ -118,7 +121,7 @@ def trained(method: str, task: Any, seed: int, setting: dict[str, Any], nets: st
     """A fitted readout, and the model as ``model(warmup, predict, steps)``."""
     from analysis.echo_state import EchoState
     from analysis.readout.feedback import FeedbackReadout
-    from analysis.streamed import streamed_traces
+    from analysis.rowwise import RowwiseRun
     from brain_lnp.closedloop import closed_loop
 
     fed, present, following = training(task, setting["noise"], seed)
@@ -133,19 +136,15 @@ def trained(method: str, task: Any, seed: int, setting: dict[str, Any], nets: st
     else:
         net = network(method, seed, nets)
         weights = task.stimulus_weights(net.n_origin) * (setting["input_sd"] / task.input_sd)
-        rows = range(WASHOUT + 1, WASHOUT + TRAIN + 1)
-        state = np.concatenate(
-            [
-                streamed_traces(net, fed, weights, HOLD, windows=rows, tau=tau, seed=seed).traces
-                for tau in setting["tau"]
-            ],
-            axis=2,
-        )
+        driven = RowwiseRun(net, COPIES, HOLD, list(setting["tau"]), seed=seed)
+        rows = [driven(fed[:, k] @ weights[:, net.ids]) for k in range(WASHOUT + TRAIN)]
+        state = np.stack(rows[WASHOUT:], axis=1)
 
         def model(warm: np.ndarray, predict: Any, steps: int) -> np.ndarray:
             return closed_loop(
-                net, warm, predict, weights, HOLD, steps=steps, tau=list(setting["tau"]), seed=seed
-            ).prediction
+                net, warm, predict, weights, HOLD, steps=steps, tau=list(setting["tau"]), seed=seed,
+                engine="compiled",
+            ).prediction  # fmt: skip
 
     readout = FeedbackReadout().fit(state.reshape(len(present), -1), present, following)
     return readout, model
@@ -213,8 +212,7 @@ def key(row: dict[str, Any]) -> str:
 def best_setting(system: str, method: str) -> dict[str, Any]:
     """Setting of the largest mean validation time over tuning seeds."""
     rows = [r for r in stored() if r["stage"] == "tune" and r["system"] == system]
-    # The dense network runs with what was chosen for the sparse one.
-    method = "lnp" if method == "dense" else method
+    method = "lnp" if method in AS_LNP else method
     scores: dict[str, list[float]] = {}
     for row in rows:
         if row["method"] == method:

@@ -22,8 +22,11 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results" / "neurobench.jsonl"
-N, KEPT, HOLD, TAU, INPUT_SD, NOISE = 1000, 0.02, "10 ms", "20 ms", 1.0, 0.03
-ALPHAS = (1e-8, 1e-6, 1e-4, 1e-2)
+N, KEPT, HOLD, TAU, INPUT_SD, NOISE = 1000, 0.02, "10 ms", "20 ms", 1.0, 0.01
+ALPHAS = (1e-6, 1e-4, 1e-2, 1e-1)
+# Rows back that a neuron's one delayed input may come from, and that the readout sees beside the
+# spikes; 1 is the plain network.
+LAGS = {"lnp": 1, "none": 1, "lnp_delays": 7, "none_delays": 7}
 WARM, HELD_OUT = 60, 150  # rows
 
 
@@ -78,10 +81,10 @@ def echo_state(tau: int, shifts: int) -> dict[str, Any]:
     }
 
 
-def spiking(tau: int, shifts: int, seed: int, folder: str | None) -> dict[str, Any]:
-    """A pruned network: sMAPE of each shift, operations a row."""
+def spiking(method: str, tau: int, shifts: int, seed: int, folder: str | None) -> dict[str, Any]:
+    """A pruned network, or its neurons alone: sMAPE of each shift, operations a row."""
     from analysis.readout.feedback import FeedbackReadout
-    from analysis.streamed import streamed_traces
+    from analysis.rowwise import RowwiseRun
     from brain_lnp import HRSNNSpec, closed_loop, load, prune, sample_hrsnn
     from brain_lnp.tasks.neurobench import neurobench_series, smape
     from models_eq.rng import stream
@@ -92,29 +95,56 @@ def spiking(tau: int, shifts: int, seed: int, folder: str | None) -> dict[str, A
     else:
         dense = sample_hrsnn(HRSNNSpec(n=N, coupling=0.06), seed=seed)
         net = prune(dense, "lnp", synapses=KEPT, seed=seed).net
+    if method.startswith("none"):
+        net = net.keep_edges(np.zeros(net.n_synapses, dtype=bool))
+    lags = LAGS[method]
     series = [neurobench_series(tau, shift) for shift in range(shifts)]
     mean = np.mean([s.train for s in series])
     sd = np.std([s.train for s in series])
     clean = (np.array([s.train for s in series])[..., None] - mean) / sd
-    weights = INPUT_SD * stream(seed, "input").standard_normal((net.n_origin, 1)).T
+    drawn = INPUT_SD * stream(seed, "input").standard_normal(net.n_origin)
+    delay = stream(seed, "input", 13).integers(lags, size=net.n_origin)
+    weights = np.where(np.arange(lags)[:, None] == delay, drawn, 0.0)
     fed = clean[:, :-1] + NOISE * stream(seed, "noise", 12).standard_normal(clean[:, :-1].shape)
     first, rows = series[0].warmup, clean.shape[1] - 1
-    traces = streamed_traces(
-        net, fed, weights, HOLD, windows=range(1, rows + 1), tau=TAU, seed=seed
-    ).traces
+
+    def taps(values: np.ndarray) -> np.ndarray:
+        # The first rows have no past: they stand for it.
+        past = np.concatenate([np.repeat(values[:, :1], lags - 1, axis=1), values], axis=1)
+        length = values.shape[1]
+        return np.concatenate(
+            [past[:, lags - 1 - k : lags - 1 - k + length] for k in range(lags)], axis=2
+        )
+
+    embedded = taps(fed)
+    driven = RowwiseRun(net, shifts, HOLD, TAU, seed=seed)
+    traces = np.stack([driven(embedded[:, k] @ weights[:, net.ids]) for k in range(rows)], axis=1)
 
     def fitted(shift: int, end: int) -> FeedbackReadout:
         part = slice(first, end)
         return FeedbackReadout().fit(
-            traces[shift, part], fed[shift, part], clean[shift, first + 1 : end + 1]
+            np.hstack([traces[shift, part], embedded[shift, part, 1:]]),
+            fed[shift, part],
+            clean[shift, first + 1 : end + 1],
         )
 
     def run(readouts: list[FeedbackReadout], warm: np.ndarray, steps: int) -> Any:
         def predict(state: np.ndarray, present: np.ndarray) -> np.ndarray:
             each = zip(readouts, state, present, strict=True)
-            return np.concatenate([r.predict(x[None], u[None]) for r, x, u in each])
+            new = [r.predict(np.hstack([x, u[1:]])[None], u[None, :1]) for r, x, u in each]
+            return np.hstack([np.concatenate(new), present[:, :-1]])
 
-        return closed_loop(net, warm, predict, weights, HOLD, steps=steps, tau=TAU, seed=seed)
+        return closed_loop(
+            net,
+            taps(warm),
+            predict,
+            weights,
+            HOLD,
+            steps=steps,
+            tau=TAU,
+            seed=seed,
+            engine="compiled",
+        )
 
     cut = rows - HELD_OUT
     few = list(range(0, shifts, 5))
@@ -140,15 +170,15 @@ def spiking(tau: int, shifts: int, seed: int, folder: str | None) -> dict[str, A
     scores = [
         smape(s.test, p * sd + mean) for s, p in zip(series, free.prediction[..., 0], strict=True)
     ]
-    outputs = net.n + 1  # filtered traces and the direct input
+    outputs = net.n + lags  # filtered traces and the direct inputs
     steps = 10  # of 1 ms in a row
     return {
         "smape": scores, "acs": free.sops_per_row, "macs": float(net.n + outputs),
-        "dense": float(steps * net.n**2 + net.n + outputs), "alpha": alpha,
+        "dense": float(steps * net.n**2 + lags * net.n + outputs), "alpha": alpha,
         "validation": float(by_alpha.min()), "rate": free.mean_rate,
         "activation_sparsity": 1.0 - free.mean_rate * 1e-3,
         "connection_sparsity": 1.0 - (net.n_synapses + net.n + outputs)
-        / (net.n**2 + net.n + outputs),
+        / (net.n**2 + lags * net.n + outputs),
     }  # fmt: skip
 
 
@@ -163,7 +193,7 @@ def work(args: argparse.Namespace) -> None:
     """Compute the rows that are missing."""
     done = {(r["method"], r["tau"], r["shifts"], r["seed"]) for r in stored_rows()}
     for tau in args.taus:
-        jobs = [("esn", 0), *(("lnp", seed) for seed in args.seeds)]
+        jobs = [("esn", 0), *((name, seed) for name in LAGS for seed in args.seeds)]
         for method, seed in jobs:
             if method not in args.methods or (method, tau, args.shifts, seed) in done:
                 continue
@@ -171,7 +201,7 @@ def work(args: argparse.Namespace) -> None:
             if method == "esn":
                 found = echo_state(tau, args.shifts)
             else:
-                found = spiking(tau, args.shifts, seed, args.nets)
+                found = spiking(method, tau, args.shifts, seed, args.nets)
             scores = np.array(found.pop("smape"))
             row = {"method": method, "tau": tau, "shifts": args.shifts, "seed": seed,
                    "smape": float(scores.mean()),
@@ -201,7 +231,9 @@ def main() -> None:
     parser.add_argument("stage", choices=("run", "table"))
     parser.add_argument("--taus", nargs="+", type=int, default=list(range(17, 31)))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(101, 106)))
-    parser.add_argument("--methods", nargs="+", default=["esn", "lnp"], choices=("esn", "lnp"))
+    parser.add_argument(
+        "--methods", nargs="+", default=["esn", "lnp", "lnp_delays"], choices=("esn", *LAGS)
+    )
     parser.add_argument("--shifts", type=int, default=30)
     parser.add_argument("--nets")
     args = parser.parse_args()

@@ -9,7 +9,7 @@ from analysis import filtered_traces, valid_prediction_time
 from analysis.readout.feedback import FeedbackReadout
 from brain_lnp.closedloop import LIMIT, ClosedLoop, closed_loop
 from models_eq import HRSNN, HRSNNSpec, Stimulus, sample_hrsnn, simulate, use_device
-from models_eq.errors import DeviceError, ParameterError
+from models_eq.errors import CapabilityError, DeviceError, ParameterError
 
 pytestmark = pytest.mark.usefixtures("numpy_device")
 STARTS, WARM, STEPS = 3, 12, 10
@@ -58,6 +58,26 @@ def test_fed_with_the_truth_it_has_the_traces_of_the_open_loop(net, signal, weig
     other = run(net, signal, weights, turning, teacher=-signal[:, WARM:])
     assert np.abs(other.traces - found.traces)[:, WARM:].max() > 0.1
     np.testing.assert_array_equal(other.traces[:, : WARM - 1], found.traces[:, : WARM - 1])
+
+
+def test_the_compiled_engine_is_the_same_network(net, signal, weights) -> None:
+    slow = run(net, signal, weights, turning)
+    fast = run(net, signal, weights, turning, engine="compiled")
+    np.testing.assert_allclose(fast.prediction, slow.prediction, atol=1e-12)
+    np.testing.assert_allclose(fast.traces, slow.traces, atol=1e-5)
+    assert fast.mean_rate == pytest.approx(slow.mean_rate)
+    assert fast.sops_per_row == pytest.approx(slow.sops_per_row)
+    # The negative control: without its synapses it is another one.
+    cut = net.keep_edges(np.zeros(net.n_synapses, dtype=bool))
+    other = run(cut, signal, weights, turning, engine="compiled")
+    assert np.abs(other.traces - slow.traces).max() > 0.1
+    assert other.sops_per_row == 0
+
+
+def test_the_compiled_engine_refuses_other_models(signal, weights) -> None:
+    other = sample_hrsnn(HRSNNSpec(n=60, model="lif_delta"), seed=1)
+    with pytest.raises(CapabilityError, match="lif_exp"):
+        run(other, signal, weights, turning, engine="compiled")
 
 
 def test_a_perfect_predictor_stays_on_the_truth_and_feeds_it_back(net, signal, weights) -> None:
@@ -119,6 +139,7 @@ def test_a_start_is_predicted_as_it_is_alone(net, signal, weights) -> None:
         ("teacher", {"teacher": np.zeros((1, 3, 2))}),
         ("weights", {"weights": np.zeros((3, 60))}),
         ("dt", {"dt": "3 ms"}),
+        ("engine", {"engine": "other"}),
         ("predict", {"predict": lambda _s, u: u[:, :1]}),
     ],
 )

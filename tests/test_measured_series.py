@@ -1,4 +1,4 @@
-"""What a network adds to twenty taps: nothing where nothing is left, all where it knows the rest."""
+"""What a network adds to twenty taps: nothing where nothing is left, else what it knows."""
 
 from __future__ import annotations
 

@@ -22,24 +22,25 @@ def run_trials(
     targets: np.ndarray,
     weights: np.ndarray,
     ends: np.ndarray,
-    fade: np.ndarray,
+    fade: float,
     features: np.ndarray,
     counts: np.ndarray,
 ) -> None:
     """One step after the other of one trial after the other; a trial's state stays in the cache.
 
-    ``current`` (trials, rows, n), ``features`` (trials, windows, n) and ``counts`` (n,) are added
-    to; ``ends`` (windows,) are steps, ``fade[k]`` the weight of a spike k steps before an end.
+    ``current`` (trials, rows, n); ``features`` (trials, windows, n) is filled and ``counts`` (n,)
+    added to. ``ends`` (windows,) are steps, ``fade`` the share of a trace that a step leaves.
     The order of a step is Brian2's: state, threshold, synapses, reset.
     """
     trials, rows, n = current.shape
-    v, s = np.empty(n), np.empty(n)
+    v, s, trace = np.empty(n), np.empty(n), np.empty(n)
     blocked = np.empty(n, dtype=np.int64)
     fired = np.empty(n, dtype=np.int64)
     force = np.empty(n)
     for trial in range(trials):
         for i in range(n):
-            v[i], s[i], blocked[i] = start[i], 0.0, 0
+            v[i], s[i], blocked[i], trace[i] = start[i], 0.0, 0, 0.0
+        window = 0
         for step in range(rows * steps_per_row):
             if step % steps_per_row == 0:
                 row = step // steps_per_row
@@ -49,6 +50,7 @@ def run_trials(
                 moved = force[i] + decay_m[i] * (v[i] - force[i]) + couple[i] * s[i]
                 v[i] = v[i] if blocked[i] > step else moved
                 s[i] *= decay_s[i]
+                trace[i] *= fade
             spikes = 0
             for i in range(n):
                 # A blocked neuron holds its reset value, and may not spike whatever that is.
@@ -59,11 +61,12 @@ def run_trials(
                 for e in range(indptr[i], indptr[i + 1]):
                     s[targets[e]] += weights[e]
                 counts[i] += 1
-                for w in range(ends.size):
-                    since = ends[w] - step - 1
-                    if since >= 0:
-                        features[trial, w, i] += fade[since]
+                trace[i] += 1.0
             for k in range(spikes):
                 i = fired[k]
                 v[i] = v_reset[i]
                 blocked[i] = step + hold_off[i]
+            if window < ends.size and ends[window] == step + 1:
+                for i in range(n):
+                    features[trial, window, i] = trace[i]
+                window += 1

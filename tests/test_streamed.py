@@ -93,3 +93,17 @@ def test_refusals(material):
     other = HRSNN("lif_delta", 60, i=[], j=[], w=[], tau_m=0.02)
     with pytest.raises(CapabilityError, match="brian2"):
         streamed_traces(other, signal, weights, "10 ms")
+
+
+def test_how_many_windows_are_read_changes_none_of_them() -> None:
+    """A window's trace is that of its own end, however many others are read on the way."""
+    net = sample_hrsnn(HRSNNSpec(n=40), seed=2)
+    rng = np.random.default_rng(1)
+    signal, weights = rng.standard_normal((2, 12, 3)), 2.0 * rng.standard_normal((3, 40))
+    every = streamed_traces(net, signal, weights, "10 ms", windows=12)
+    some = streamed_traces(net, signal, weights, "10 ms", windows=[3, 11])
+    np.testing.assert_array_equal(every.traces[:, [2, 10]], some.traces)
+    # What is left of the earlier window is its trace, faded; the rest are spikes since.
+    faded = some.traces[:, 0] * np.exp(-80 / 50)
+    assert (some.traces[:, 1] >= faded * (1 - 1e-6)).all()
+    assert every.counts.sum() == some.counts.sum() > 0

@@ -13,7 +13,6 @@ from analysis.spikes import filtered_traces
 from models_eq.checks import whole
 from models_eq.errors import ParameterError, SilentNetworkError
 from models_eq.hrsnn import HRSNN
-from models_eq.plan import MAX_COPIES
 from models_eq.rng import stream
 from models_eq.simulate import simulate_batch
 from models_eq.stimulus import Stimulus, slow_stimulus
@@ -184,9 +183,8 @@ def fidelity(
         raise ParameterError("channels", "at least one number of channels", channels)
     stimulus = _drives(dense.n_origin, counts, repetitions, rows, time_constant, sd, hold, seed)
     again = int(stream(seed, "v_init", 60).integers(2**31))
-    kind = {"dt": dt, "copies": min(stimulus.n_trials, MAX_COPIES)}
-    first, stand_in = simulate_batch([dense, pruned], stimulus, seed=seed, **kind)
-    other = simulate_batch([dense], stimulus, seed=again, **kind)[0]
+    first, stand_in = simulate_batch([dense, pruned], stimulus, dt=dt, seed=seed)
+    other = simulate_batch([dense], stimulus, dt=dt, seed=again)[0]
 
     def traces(run: Trajectory, columns: np.ndarray) -> np.ndarray:
         return filtered_traces(run, hold, tau)[:, washout:, columns].astype(float)

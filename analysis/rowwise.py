@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis._rows import run_row
+from analysis._clocked import gathered, run_row
+from analysis.spikes import gamma_kernel
 from models_eq.checks import whole
 from models_eq.errors import CapabilityError, ParameterError
 from models_eq.hrsnn import HRSNN
@@ -30,6 +31,8 @@ class RowwiseRun:
         How long a row is held, a whole number of steps.
     tau : Quantity or str, or a sequence of these
         Time constants of the filters of the spike trains.
+    order : int
+        Order of the filters, as :func:`~analysis.spikes.filtered_traces` has it.
     dt : Quantity or str
         Time step.
     seed : int
@@ -62,6 +65,7 @@ class RowwiseRun:
         hold: Any,
         tau: Any = "50 ms",
         *,
+        order: int = 1,
         dt: Any = "1 ms",
         seed: int = 0,
     ) -> None:
@@ -83,17 +87,16 @@ class RowwiseRun:
         self._v = np.array(state["v"], dtype=float).reshape(shape)
         self._s = np.array(state["s"], dtype=float).reshape(shape)
         self._blocked = np.zeros(shape, dtype=np.int64)
-        self._traces = np.zeros((self.copies, len(taus), net.n))
+        self._traces = np.zeros((self.copies, len(taus), whole(order, "order"), net.n))
         self.counts, self.rows = np.zeros(net.n, dtype=np.int64), 0
-        order = np.argsort(net.i, kind="stable")
-        pointer = np.concatenate([[0], np.cumsum(np.bincount(net.i, minlength=net.n))])
         # The release is the first step that is integrated again, hence at least one step later.
         off = np.maximum(np.floor(arrays["t_ref"] / step + 1e-3), 1).astype(np.int64)
+        ages = step * np.arange(self._steps + 1) / taus[:, None]
         self._fixed = (
             arrays["v_rest"] + arrays["i_ext"], maps["decay_m"], maps["decay_s"],
             maps["couple"], arrays["v_th"].copy(), arrays["v_reset"].copy(), off,
-            pointer.astype(np.int64), net.j[order].astype(np.int64), net.w[order].copy(),
-            np.exp(-step * np.arange(self._steps + 1) / taus[:, None]),
+            *gathered(net.i, net.j, net.w, net.n),
+            np.ascontiguousarray(gamma_kernel(ages, order).swapaxes(0, 1)),
         )  # fmt: skip
 
     def __call__(self, current: np.ndarray) -> np.ndarray:
@@ -123,4 +126,4 @@ class RowwiseRun:
             *self._fixed, self._traces, self.counts,
         )  # fmt: skip
         self.rows += 1
-        return self._traces.reshape(self.copies, -1).copy()
+        return self._traces[:, :, -1].reshape(self.copies, -1).copy()

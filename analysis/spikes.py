@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 from scipy.signal import lfilter
+from scipy.special import factorial
 
+from models_eq.checks import whole
 from models_eq.errors import ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.neurons import neuron_model
@@ -57,8 +59,33 @@ def interval_cv(trajectory: Trajectory) -> np.ndarray:
     return np.where(enough, np.sqrt(variance) / np.where(enough, mean, 1.0), np.nan)
 
 
-def filtered_traces(trajectory: Trajectory, interval: Any, tau: Any = "50 ms") -> np.ndarray:
-    """Spike trains filtered by a decaying exponential, sampled at regular times.
+def gamma_kernel(age: np.ndarray, order: int) -> np.ndarray:
+    """Kernels of a chain of ``order`` equal leaky integrators, each driven by the one before.
+
+    Parameters
+    ----------
+    age : ndarray
+        Time since the spike in units of the time constant.
+    order : int
+        Number of integrators.
+
+    Returns
+    -------
+    ndarray, shape (order, *age.shape)
+        ``age^k exp(-age) / k!`` for k = 0 .. order - 1: all have the area of one time constant.
+
+    References
+    ----------
+    de Vries & Principe 1992, Neural Networks 5:565 (the gamma memory).
+    """
+    power = np.arange(order).reshape(-1, *[1] * np.ndim(age))
+    return np.asarray(age**power * np.exp(-age) / factorial(power))
+
+
+def filtered_traces(
+    trajectory: Trajectory, interval: Any, tau: Any = "50 ms", order: int = 1
+) -> np.ndarray:
+    """Spike trains filtered by a decaying exponential, or a chain of them, at regular times.
 
     Parameters
     ----------
@@ -68,17 +95,22 @@ def filtered_traces(trajectory: Trajectory, interval: Any, tau: Any = "50 ms") -
         Sampling interval; samples lie at ``interval, 2 interval, ...`` up to the duration.
     tau : Quantity or str
         Time constant of the filter.
+    order : int
+        Leaky integrators one after the other. An exponential jumps by 1 at each spike, which a
+        readout sees as noise; from the second order on the trace is continuous, and later.
 
     Returns
     -------
     ndarray, shape (n_trials, samples, n), float32
-        ``x_i(T) = sum over spikes t <= T of exp(-(T - t) / tau)``.
+        ``x_i(T) = sum over spikes t <= T of k((T - t) / tau)``, with ``k(a) = a^(order - 1)
+        exp(-a) / (order - 1)!`` (:func:`gamma_kernel`).
 
     Raises
     ------
     ParameterError
-        If the interval is longer than a trial.
+        If the interval is longer than a trial, or the order is below 1.
     """
+    order = whole(order, "order")
     step, decay = positive_seconds(interval, "interval"), positive_seconds(tau, "tau")
     samples = int(np.floor(trajectory.duration / step + 1e-6))
     if samples < 1:
@@ -89,13 +121,19 @@ def filtered_traces(trajectory: Trajectory, interval: Any, tau: Any = "50 ms") -
     index = np.maximum(np.ceil(when / step - 1e-6).astype(np.int64) - 1, 0)
     inside = index < samples
     index, when = index[inside], when[inside]
-    weight = np.exp(-((index + 1) * step - when) / decay)
+    kernels = gamma_kernel(((index + 1) * step - when) / decay, order)
     flat = (trajectory.trial[inside] * samples + index) * trajectory.n + trajectory.i[inside]
     shape = (trajectory.n_trials, samples, trajectory.n)
-    binned = np.bincount(flat, weight, int(np.prod(shape))).reshape(shape)
-    if samples > 1:
-        binned = lfilter([1.0], [1.0, -np.exp(-step / decay)], binned, axis=1)
-    return binned.astype(np.float32)
+    kept = gamma_kernel(np.array(step / decay), order)
+    stages: list[np.ndarray] = []
+    for k, weight in enumerate(kernels):
+        value = np.bincount(flat, weight, int(np.prod(shape))).reshape(shape)
+        for j, earlier in enumerate(stages):  # what the integrators before hand on in an interval
+            value[:, 1:] += kept[k - j] * earlier[:, :-1]
+        if samples > 1:
+            value = lfilter([1.0], [1.0, -kept[0]], value, axis=1)
+        stages.append(value)
+    return stages[-1].astype(np.float32)
 
 
 def synaptic_operations(trajectory: Trajectory, net: HRSNN) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis._trials import run_trials
-from analysis.spikes import filtered_traces
+from analysis._clocked import gathered, run_trials
+from analysis.spikes import filtered_traces, gamma_kernel
 from models_eq.checks import whole
 from models_eq.errors import CapabilityError, ParameterError
 from models_eq.hrsnn import HRSNN
@@ -35,7 +35,8 @@ class StreamedTraces:
     Attributes
     ----------
     traces : ndarray, shape (trials, windows, n), float32
-        ``x_i(T) = sum over spikes t <= T of exp(-(T - t) / tau)`` at the end T of each window.
+        ``x_i(T) = sum over spikes t <= T of k((T - t) / tau)`` at the end T of each window, as
+        :func:`~analysis.spikes.filtered_traces` has it.
     counts : ndarray of int, shape (n,)
         Spikes of each neuron over all trials.
     duration : float, s
@@ -60,6 +61,7 @@ def streamed_traces(
     *,
     windows: int | Sequence[int] = 1,
     tau: Any = "50 ms",
+    order: int = 1,
     dt: Any = "1 ms",
     seed: int = 0,
     block: int = 256,
@@ -82,6 +84,8 @@ def streamed_traces(
         How many equal windows a trial is cut into, or the rows (1-based) at whose end it is read.
     tau : Quantity or str
         Time constant of the filter.
+    order : int
+        Order of the filter, as :func:`~analysis.spikes.filtered_traces` has it.
     dt : Quantity or str
         Time step.
     seed : int
@@ -117,7 +121,7 @@ def streamed_traces(
         raise ParameterError("signal", "shape (trials, rows, channels)", f"shape {signal.shape}")
     if engine not in ENGINES:
         raise ParameterError("engine", " or ".join(ENGINES), engine)
-    block, jobs = whole(block, "block"), whole(jobs, "jobs")
+    block, jobs, order = whole(block, "block"), whole(jobs, "jobs"), whole(order, "order")
     rows = _ends(windows, signal.shape[1])
     decay, step = positive_seconds(tau, "tau"), positive_seconds(dt, "dt")
     # Checks the shapes, the hold and the columns before anything long begins.
@@ -130,12 +134,13 @@ def streamed_traces(
         def run(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             stimulus = Stimulus.from_signal(part, weights, hold)
             spikes = simulate(net, stimulus, dt=dt, seed=seed)
-            traces = filtered_traces(spikes, f"{first.hold!r} s", f"{decay!r} s")
+            traces = filtered_traces(spikes, f"{first.hold!r} s", f"{decay!r} s", order)
             return traces[:, rows - 1], np.bincount(spikes.i, minlength=net.n)
 
         done = [run(part) for part in blocks]
     else:
-        loop = _Loop(net, np.asarray(weights)[:, columns], first.hold, rows, decay, step, seed)
+        kernel = decay, order
+        loop = _Loop(net, np.asarray(weights)[:, columns], first.hold, rows, kernel, step, seed)
         with ThreadPoolExecutor(jobs) as pool:
             done = list(pool.map(loop, blocks))
     traces = np.concatenate([part[0] for part in done])
@@ -165,7 +170,7 @@ class _Loop:
         weights: np.ndarray,
         hold: float,
         rows: np.ndarray,
-        tau: float,
+        kernel: tuple[float, int],
         dt: float,
         seed: int,
     ) -> None:
@@ -179,16 +184,13 @@ class _Loop:
         arrays = net.arrays()
         maps = neuron_model(net.model).propagators(arrays, dt)
         state = initial_states([net], None, 1, seed)
-        order = np.argsort(net.i, kind="stable")
-        pointer = np.concatenate([[0], np.cumsum(np.bincount(net.i, minlength=net.n))])
         # The release is the first step that is integrated again, hence at least one step later.
         off = np.maximum(np.floor(arrays["t_ref"] / dt + 1e-3), 1).astype(np.int64)
-        ends = rows * per_row
+        ages = dt * np.arange(per_row + 1) / kernel[0]
         self.fixed = (
             per_row, state["v"], arrays["v_rest"] + arrays["i_ext"], maps["decay_m"],
             maps["decay_s"], maps["couple"], arrays["v_th"].copy(), arrays["v_reset"].copy(), off,
-            pointer.astype(np.int64), net.j[order].astype(np.int64), net.w[order].copy(), ends,
-            float(np.exp(-dt / tau)),
+            *gathered(net.i, net.j, net.w, net.n), gamma_kernel(ages, kernel[1])[None], rows,
         )  # fmt: skip
 
     def __call__(self, signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -146,7 +146,7 @@ def evaluate(
     task: Annotated[
         str,
         typer.Option(
-            help="lorenz63, rossler, mackey_glass, csv, digits or images.",
+            help="lorenz63, rossler, mackey_glass, csv, digits, images or events.",
             autocompletion=task_names,
         ),
     ],
@@ -157,7 +157,7 @@ def evaluate(
         str | None, typer.Option(help="Variables (or the column of a CSV) to predict.")
     ] = None,
     horizon: Annotated[int | None, typer.Option(help="Samples ahead.")] = None,
-    path: Annotated[str | None, typer.Option(help="Data file of csv and images.")] = None,
+    path: Annotated[str | None, typer.Option(help="Data file of csv, images and events.")] = None,
     column: Annotated[str | None, typer.Option(help="Column of a CSV that is seen.")] = None,
     n_train: Annotated[int | None, typer.Option(help="Training samples.")] = None,
     n_validation: Annotated[int | None, typer.Option(help="Validation samples.")] = None,

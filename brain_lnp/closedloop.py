@@ -10,6 +10,7 @@ import numpy as np
 from brian2 import NetworkOperation, SpikeMonitor, second
 
 from analysis.rowwise import RowwiseRun
+from analysis.spikes import gamma_kernel
 from models_eq.checks import floats, whole
 from models_eq.device import current_device, running
 from models_eq.errors import DeviceError, ParameterError
@@ -62,11 +63,13 @@ class _Traces:
         hold: float,
         dt: float,
         taus: Sequence[float],
+        order: int,
     ) -> None:
         self.monitor, self.shape, self.hold, self.dt, self.taus = monitor, shape, hold, dt, taus
+        self.order = order
         self.read = 0
         self.count = np.zeros(shape[0] * shape[1], dtype=np.int64)
-        self.values = [np.zeros(shape[0] * shape[1]) for _ in taus]
+        self.values = [np.zeros((order, shape[0] * shape[1])) for _ in taus]
 
     def advance(self, end: float) -> np.ndarray:
         """Traces at ``end``, shape (starts, len(taus) * n); spikes of a step count at its end."""
@@ -76,9 +79,12 @@ class _Traces:
         self.read = total
         self.count += np.bincount(neuron, minlength=self.count.size)
         for k, tau in enumerate(self.taus):
-            new = np.bincount(neuron, np.exp(-age / tau), self.count.size)
-            self.values[k] = self.values[k] * np.exp(-self.hold / tau) + new
-        return np.concatenate([value.reshape(self.shape) for value in self.values], axis=1)
+            kept = gamma_kernel(np.array(self.hold / tau), self.order)
+            before = self.values[k].copy()
+            for stage, weight in enumerate(gamma_kernel(age / tau, self.order)):
+                new = np.bincount(neuron, weight, self.count.size)
+                self.values[k][stage] = new + kept[stage::-1] @ before[: stage + 1]
+        return np.concatenate([value[-1].reshape(self.shape) for value in self.values], axis=1)
 
 
 class _Loop:
@@ -127,6 +133,7 @@ def closed_loop(
     *,
     steps: int,
     tau: Any = "50 ms",
+    order: int = 1,
     teacher: Any = None,
     record: bool = False,
     dt: Any = "1 ms",
@@ -154,6 +161,8 @@ def closed_loop(
         Rows to predict.
     tau : Quantity or str, or a sequence of these
         Time constants of the filters.
+    order : int
+        Order of the filters, as :func:`~analysis.spikes.filtered_traces` has it.
     teacher : array_like, shape (starts, steps, c), optional
         Feed these rows in place of the predictions: an open loop through the same code.
     record : bool
@@ -182,7 +191,7 @@ def closed_loop(
 
     Notes
     -----
-    ``x_i(T) = sum over spikes t <= T of exp(-(T - t) / tau)``, as
+    ``x_i(T) = sum over spikes t <= T of k((T - t) / tau)``, as
     :func:`~analysis.spikes.filtered_traces` has it. At the end T of a row, the prediction of the
     next row becomes its input current, held until ``T + hold``.
     """
@@ -204,12 +213,12 @@ def closed_loop(
     projected = np.asarray(weights, dtype=float)[:, first.columns(net)]
     if engine not in ENGINES:
         raise ParameterError("engine", " or ".join(ENGINES), engine)
-    taus = [positive_seconds(value, "tau") for value in _several(tau)]
+    filters = [positive_seconds(value, "tau") for value in _several(tau)], whole(order, "order")
     fed = np.concatenate([start, rest], axis=1)
     copies, rows = fed.shape[:2]
     loop = _Loop(predict, fed, steps, projected, record)
     run = _run_compiled if engine == "compiled" else _run_brian
-    count = run(net, loop, fed.shape[:2], first.hold, step, taus, seed)
+    count = run(net, loop, fed.shape[:2], first.hold, step, filters, seed)
     per_start = count / copies
     return ClosedLoop(
         loop.prediction,
@@ -225,12 +234,12 @@ def _run_compiled(
     shape: tuple[int, int],
     hold: float,
     dt: float,
-    taus: Sequence[float],
+    filters: tuple[list[float], int],
     seed: int,
 ) -> np.ndarray:
     """Spikes of each neuron, over all copies."""
-    text = [f"{tau!r} s" for tau in taus]
-    network = RowwiseRun(net, shape[0], f"{hold!r} s", text, dt=f"{dt!r} s", seed=seed)
+    text, order = [f"{tau!r} s" for tau in filters[0]], filters[1]
+    network = RowwiseRun(net, shape[0], f"{hold!r} s", text, order=order, dt=f"{dt!r} s", seed=seed)
     current = loop(None)
     for _ in range(shape[1] - 1):
         current = loop(network(current))
@@ -243,7 +252,7 @@ def _run_brian(
     shape: tuple[int, int],
     hold: float,
     dt: float,
-    taus: Sequence[float],
+    filters: tuple[list[float], int],
     seed: int,
 ) -> np.ndarray:
     """Spikes of each neuron, over all copies."""
@@ -256,7 +265,7 @@ def _run_brian(
         state = initial_states((net,), None, copies, seed)
         built = build((net,), dt=dt, copies=copies, state=state)
         monitor = SpikeMonitor(built.group, name=f"{built.group.name}_spikes")
-        traces = _Traces(monitor, (copies, net.n), hold, dt, taus)
+        traces = _Traces(monitor, (copies, net.n), hold, dt, *filters)
         stimulus = built.group.variables["i_stim"]
 
         def answer() -> None:

@@ -39,8 +39,7 @@ DEVICES = ("auto", "numpy", "cython", "cpp_standalone")
 _COMMON = ("n_train", "n_validation", "n_test", "hold", "input_sd")
 _SERIES = ("horizon", "washout", *_COMMON)
 _IMAGES = ("blank", "centre", *_COMMON)
-# Keys of each task: the arguments of its function in brain_lnp.tasks (csv: csv_series, images:
-# load_npz_images), less the seed, which comes from the experiment.
+# Keys of each task: arguments of its function (units.task_of) but the seed, the experiment's own.
 TASKS: Mapping[str, tuple[str, ...]] = {
     "lorenz63": ("observe", "predict", "sample", *_SERIES),
     "rossler": ("observe", "predict", "sample", *_SERIES),
@@ -48,8 +47,9 @@ TASKS: Mapping[str, tuple[str, ...]] = {
     "csv": ("path", "column", "predict", "time", "gaps", "transform", *_SERIES),
     "digits": _IMAGES,
     "images": ("path", *_IMAGES),
+    "events": ("path", "limit", "pool", "duration", *_COMMON),
 }
-_NEEDED = {"csv": ("path", "column"), "images": ("path",)}
+_NEEDED = {"csv": ("path", "column"), "images": ("path",), "events": ("path",)}
 
 
 def _as_tuple(value: Any) -> Any:
@@ -212,6 +212,9 @@ class TaskSection(Section):
     time: Text | None = None
     gaps: Text | None = None
     transform: Text | None = None
+    limit: Count | None = None
+    pool: Count | None = None
+    duration: str | None = None
     blank: Annotated[int, Field(ge=0)] | None = None
     centre: bool | None = None
     washout: Annotated[int, Field(ge=0)] | None = None
@@ -234,9 +237,9 @@ class TaskSection(Section):
             raise ParameterError("", "a text or a list of texts", value)
         return _as_tuple(value)
 
-    @field_validator("hold", mode="before")
+    @field_validator("hold", "duration", mode="before")
     @classmethod
-    def _hold(cls, value: Any) -> Any:
+    def _time(cls, value: Any) -> Any:
         if not to_si(value, TIME, "") > 0:
             raise ParameterError("", "a time above 0", value)
         return value

@@ -100,10 +100,12 @@ def task_stimulus(
     """
     if part not in ("all", "train"):
         raise ParameterError("part", "all or train", part)
-    inputs = task.inputs
-    if part == "train":
-        inputs = inputs[task.split.train]
-    return Stimulus.from_signal(inputs[:limit], task.stimulus_weights(n_origin), f"{task.hold!r} s")
+    first, last, _ = (task.split.train if part == "train" else slice(None)).indices(
+        len(task.inputs)
+    )
+    if limit is not None:
+        last = min(last, first + limit)
+    return task.stimulus(n_origin, slice(first, last))
 
 
 def evaluate(

@@ -133,7 +133,7 @@ def evaluation_groups(
     for seed in experiment.experiment.seeds:
         mine = [cell for cell in found if cell.seed == seed]
         for number, (family, members) in enumerate(by_family.items()):
-            size = 4 if family.startswith(("digits", "images")) else len(mine)
+            size = 4 if family.startswith(("digits", "images", "events")) else len(mine)
             for start in range(0, len(mine), size):
                 key = f"evaluate_t{number}_seed{seed}_{start}"
                 groups.append((key, mine[start : start + size], members))

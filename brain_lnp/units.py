@@ -78,6 +78,7 @@ def task_of(section: TaskSection, seed: int) -> Task:
         "digits": task_makers.digits,
         "csv": task_makers.csv_series,
         "images": task_makers.load_npz_images,
+        "events": task_makers.load_events,
     }
     return makers[section.name](seed=seed, **section.arguments())
 

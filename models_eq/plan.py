@@ -18,7 +18,9 @@ from models_eq.rng import check_seed, stream
 from models_eq.stimulus import Stimulus
 from models_eq.units import positive_seconds
 
-MAX_COPIES = 64
+# Trials side by side share the overhead of a step, but beyond some thousand neurons a step's own
+# work outweighs it and the state leaves the processor's cache (scripts/benchmark_batches.py).
+MAX_COPIES, NEURONS_SIDE_BY_SIDE = 64, 16_000
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def make_plan(
     stimuli = _stimuli(stimulus, len(nets))
     for net, given in zip(nets, stimuli, strict=False):
         given.columns(net)
-    copies, rounds, n_steps = _layout(stimuli, duration, copies, step)
+    copies, rounds, n_steps = _layout(stimuli, duration, copies, step, sum(one.n for one in nets))
     spike_state, sampled = _recorded(record, neuron_model(nets[0].model).state)
     return Plan(
         nets=nets,
@@ -138,7 +140,7 @@ def _stimuli(stimulus: Stimulus | Sequence[Stimulus] | None, count: int) -> tupl
 
 
 def _layout(
-    stimuli: Sequence[Stimulus], duration: Any, copies: int | None, step: float
+    stimuli: Sequence[Stimulus], duration: Any, copies: int | None, step: float, n: int
 ) -> tuple[int, int, int]:
     """Copies side by side, rounds one after the other, and the steps of a round."""
     if copies is not None:
@@ -149,7 +151,8 @@ def _layout(
     if trials:
         if duration is not None:
             raise ParameterError("duration", "nothing where the stimulus has trials", duration)
-        copies = min(trials, copies or MAX_COPIES)
+        usual = min(MAX_COPIES, max(1, NEURONS_SIDE_BY_SIDE // n))
+        copies = min(trials, copies or usual)
         return copies, -(-trials // copies), round(stimuli[0].duration / step)
     if duration is None:
         if not stimuli:

@@ -82,31 +82,50 @@ def images(device: str, trials: int, processes: int) -> dict[str, Any]:
     }
 
 
-def side_by_side(device: str, trials: int, repeats: int) -> dict[str, Any]:
-    """Run phase of ``trials`` samples side by side against one at a time, in turn."""
+def samples(device: str, trials: int, copies: int | None) -> tuple[float, float, int, int]:
+    """Run phase and processor seconds of ``trials`` samples, how many ran at a time, spikes."""
     from models_eq import Stimulus, simulate, use_device
+    from models_eq.plan import MAX_COPIES, NEURONS_SIDE_BY_SIDE
 
     net, signal, weights = material(trials)
     stimulus = Stimulus.from_signal(signal, weights, "10 ms")
-    ratios = []
     with use_device(device):
-        simulate(net, Stimulus.from_signal(signal[:2], weights, "10 ms"), copies=1)
+        simulate(net, Stimulus.from_signal(signal[:2], weights, "10 ms"), copies=1)  # compiles
+        _, cpu, run = timed(lambda: simulate(net, stimulus, copies=copies))
+    at_a_time = copies or min(MAX_COPIES, NEURONS_SIDE_BY_SIDE // net.n)
+    return run.run_seconds, cpu, at_a_time, run.n_spikes
+
+
+def side_by_side(device: str, trials: int, repeats: int, processes: int) -> dict[str, Any]:
+    """Throughput of several layouts over that of one sample at a time, in turn."""
+    from analysis.streamed import streamed_traces
+
+    net, signal, weights = material(trials)
+    streamed_traces(net, signal[:2], weights, "10 ms")
+    found: dict[str, list[float]] = {}
+    with ProcessPoolExecutor(processes) as pool:
         for _ in range(repeats):
-            one = timed(lambda: simulate(net, stimulus, copies=1))
-            all_ = timed(lambda: simulate(net, stimulus, copies=trials))
-            if one[2].n_spikes != all_[2].n_spikes:
-                raise RuntimeError("the two layouts ran different networks")
-            ratios.append(
-                (one[2].run_seconds / all_[2].run_seconds, one[1] / all_[1], one[0] / all_[0])
-            )
-    run, cpu, wall = np.median(ratios, axis=0)
+            one, _, _, spikes = samples(device, trials, 1)
+            for name, copies in (("all", trials), ("default", None)):
+                run, _, at_a_time, same = samples(device, trials, copies)
+                if same != spikes:
+                    raise RuntimeError("the two layouts ran different networks")
+                found.setdefault(f"{name} ({at_a_time})", []).append(one / run)
+            # Each process builds the network once, as the one does, and runs its share.
+            share = [trials // processes] * processes
+            ran = list(pool.map(samples, [device] * processes, share, [None] * processes))
+            rate = sum(share) / max(run for run, *_ in ran)
+            found.setdefault(f"default, {processes} processes", []).append(rate * one / trials)
+            wall, _, _ = timed(lambda: streamed_traces(net, signal, weights, "10 ms", windows=6))
+            found.setdefault("compiled loop, one thread", []).append(one / wall)
     return {
         "samples": trials,
         "repeats": repeats,
         "device": device,
-        "speedup_run_phase": round(float(run), 2),
-        "speedup_cpu": round(float(cpu), 2),
-        "speedup_wall_with_build": round(float(wall), 2),
+        "throughput_over_one_at_a_time": {
+            name: {"median": round(float(np.median(v)), 2), "all": [round(x, 2) for x in v]}
+            for name, v in found.items()
+        },
     }
 
 
@@ -123,7 +142,7 @@ def main() -> None:
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load_average": round(os.getloadavg()[0], 1),
-        "side_by_side": side_by_side(args.device, args.samples, args.repeats),
+        "side_by_side": side_by_side(args.device, args.samples, args.repeats, args.processes),
         "images": images(args.device, args.images, args.processes),
     }
     text = json.dumps(result, indent=1)

@@ -74,6 +74,19 @@ def test_the_compiled_engine_is_the_same_network(net, signal, weights) -> None:
     assert other.sops_per_row == 0
 
 
+@pytest.mark.parametrize("engine", ["brian2", "compiled"])
+def test_filters_of_a_higher_order_are_those_of_the_open_loop(net, signal, weights, engine) -> None:
+    rest = signal[:, WARM:]
+    found = run(net, signal, weights, turning, teacher=rest, order=3, engine=engine)
+    driven = simulate(net, Stimulus.from_signal(signal, weights, "10 ms"), seed=4, copies=STARTS)
+    for k, tau in enumerate(("20 ms", "50 ms")):
+        mine = found.traces[..., 60 * k : 60 * (k + 1)]
+        truth = filtered_traces(driven, "10 ms", tau, order=3)[:, :-1]
+        np.testing.assert_allclose(mine, truth, atol=1e-5)
+        # The negative control: the order matters.
+        assert np.abs(mine - filtered_traces(driven, "10 ms", tau, order=2)[:, :-1]).max() > 0.1
+
+
 def test_the_compiled_engine_refuses_other_models(signal, weights) -> None:
     other = sample_hrsnn(HRSNNSpec(n=60, model="lif_delta"), seed=1)
     with pytest.raises(CapabilityError, match="lif_exp"):

@@ -100,12 +100,16 @@ def test_clipped_laws_and_clusters() -> None:
 
 
 def test_task_keys_are_arguments_of_the_task_functions() -> None:
-    functions = {"csv": tasks.csv_series, "images": tasks.load_npz_images}
-    shared = set(inspect.signature(tasks.image_task).parameters)
+    functions = {"csv": tasks.csv_series, "images": tasks.load_npz_images,
+                 "events": tasks.load_events}  # fmt: skip
+    shared = {
+        name: set(inspect.signature(maker).parameters)
+        for name, maker in (("events", tasks.event_task), ("images", tasks.image_task))
+    }
     for name, keys in config.TASKS.items():
         signature = inspect.signature(functions.get(name) or getattr(tasks, name))
         known = set(signature.parameters) | (
-            shared if "settings" in signature.parameters else set()
+            shared.get(name, shared["images"]) if "settings" in signature.parameters else set()
         )
         assert set(keys) <= known and set(keys) <= set(config.TaskSection.model_fields), name
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,23 @@ def test_rates_by_hand():
     )
     assert np.allclose(rates(two), [3.0, 0.0, 1.0])
     assert np.array_equal(rates(spikes([], [])), np.zeros(3))
+
+
+@pytest.mark.parametrize("order", [2, 3, 5])
+def test_a_chain_of_integrators_is_the_gamma_kernel(order):
+    rng = np.random.default_rng(order)
+    t, i = np.sort(rng.integers(0, 100, 60)) * DT, rng.integers(0, 3, 60)
+    found = filtered_traces(spikes(t, i), "10 ms", "20 ms", order)
+    for k in range(10):
+        age = ((k + 1) * 0.01 - (t + DT)) / 0.02
+        kernel = np.where(
+            age > -1e-9, age ** (order - 1) * np.exp(-age) / math.factorial(order - 1), 0
+        )
+        np.testing.assert_allclose(found[0, k], np.bincount(i, kernel, 3), atol=1e-5)
+    # From the second order on, a spike in the last step before a sample adds nothing yet.
+    assert filtered_traces(spikes([0.009], [0]), "10 ms", order=order)[0, 0, 0] < 1e-9
+    with pytest.raises(ParameterError, match="order"):
+        filtered_traces(spikes(t, i), "10 ms", order=0)
 
 
 @pytest.mark.parametrize("n_trials", [1, 3])

@@ -72,7 +72,7 @@ def test_interval_of_a_driven_neuron_is_the_textbooks():
 def test_the_check_bites(material):
     net, signal, weights = material
     good = streamed_traces(net, signal, weights, "10 ms").counts
-    loop = _Loop(net, weights, 0.01, np.array([5]), 0.05, 1e-3, 0)
+    loop = _Loop(net, weights, 0.01, np.array([5]), (0.05, 1), 1e-3, 0)
     assert (loop(signal)[1] == good).all()
     broken = list(loop.fixed)
     broken[8] = broken[8] * 0 + 1  # no refractoriness
@@ -85,7 +85,7 @@ def test_refusals(material):
     for change in (
         {"signal": signal[0]}, {"weights": weights[:2]}, {"windows": 6}, {"windows": [3, 2]},
         {"windows": [0]}, {"windows": 0}, {"engine": "cuda"}, {"block": 0}, {"jobs": 0},
-        {"dt": "3 ms"}, {"hold": 0.01}, {"tau": "0 ms"},
+        {"dt": "3 ms"}, {"hold": 0.01}, {"tau": "0 ms"}, {"order": 0},
     ):  # fmt: skip
         given = {"signal": signal, "weights": weights, "hold": "10 ms", **change}
         with pytest.raises(ParameterError, match=next(iter(change))):

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from brain_lnp.tasks.datafile import DATA_VARIABLE
 from brain_lnp.tasks.imagefiles import ImageSet, read_cifar_binary, read_idx_folder
 from brain_lnp.tasks.images import image_task
-from brain_lnp.tasks.task import DATA_VARIABLE, Task
+from brain_lnp.tasks.task import Task
 from models_eq.errors import CapabilityError, FormatError, MissingFileError, ParameterError
 
 

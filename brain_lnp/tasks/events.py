@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from brain_lnp.tasks.datafile import data_file
 from brain_lnp.tasks.imagefiles import read_npz
-from brain_lnp.tasks.task import data_file, whole
+from brain_lnp.tasks.task import whole
 from models_eq.errors import FormatError, ParameterError
 from models_eq.rng import stream
 from models_eq.stimulus import SpikeInput, Stimulus
@@ -114,7 +115,11 @@ def read_event_npz(
     return Events(*(arrays[key] for key in keys))
 
 
-def read_event_zip(path: str | os.PathLike[str], limit: int | None = None) -> Events:
+def read_event_zip(
+    path: str | os.PathLike[str],
+    limit: int | None = None,
+    directory: str | os.PathLike[str] | None = None,
+) -> Events:
     """Recordings of N-MNIST's ``Train.zip`` or ``Test.zip``, in the order of their numbers.
 
     Parameters
@@ -123,6 +128,8 @@ def read_event_zip(path: str | os.PathLike[str], limit: int | None = None) -> Ev
         The archive as downloaded; nothing is unpacked to disk.
     limit : int, optional
         At most so many recordings of each digit.
+    directory : path-like, optional
+        Folder to look in. Default: the working directory, then ``$BRAIN_LNP_DATA``.
 
     Raises
     ------
@@ -131,7 +138,7 @@ def read_event_zip(path: str | os.PathLike[str], limit: int | None = None) -> Ev
     FormatError
         If it is no such archive.
     """
-    file = data_file(path, None)
+    file = data_file(path, directory)
     limit = None if limit is None else whole(limit, "limit", 1)
     parts, labels = [], []
     try:
@@ -212,21 +219,34 @@ def event_stimulus(
         raise ParameterError("samples", f"indices within 0..{len(events) - 1}", samples)
     if not (np.isfinite(weight_sd) and weight_sd >= 0):
         raise ParameterError("weight_sd", "a finite number of at least 0", weight_sd)
-    height, width = (-(-side // pool) for side in SENSOR)
     steps = max(1, round(length / step))
-    unique = []
-    for trial, k in enumerate(chosen.tolist()):
+    trial, at, channel = pooled_spikes(events, chosen, pool, steps, step)
+    rng = stream(seed, "input", 3)
+    weights = weight_sd * rng.standard_normal((n_origin, n_channels(pool))).T
+    # The middle of the step, so that rounding cannot move a spike to the next.
+    spikes = SpikeInput((at + 0.5) * step, channel, weights, trial)
+    return Stimulus(np.zeros((len(chosen), 1, n_origin)), f"{steps * step!r} s", spikes)
+
+
+def n_channels(pool: int) -> int:
+    """Channels of a sensor whose pixels are pooled ``pool x pool``, both polarities."""
+    return 2 * int(np.prod([-(-side // pool) for side in SENSOR]))
+
+
+def pooled_spikes(
+    events: Events, samples: np.ndarray, pool: int, steps: int, step: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Trial, time step and channel of each input spike; doubles and late events left out."""
+    height, width = (-(-side // pool) for side in SENSOR)
+    unique = [np.empty(0, dtype=np.int64)]
+    for number, k in enumerate(samples.tolist()):
         part = slice(events.offsets[k], events.offsets[k + 1])
         at = np.floor(events.t[part] * 1e-6 / step + 1e-9).astype(np.int64)
         row, column = events.y[part].astype(int) // pool, events.x[part].astype(int) // pool
         channel = (events.polarity[part].astype(int) * height + row) * width + column
         # One number for each (trial, step, channel), so that doubles fall out.
-        code = (trial * steps + at) * (2 * height * width) + channel
+        code = (number * steps + at) * (2 * height * width) + channel
         unique.append(np.unique(code[at < steps]))
     moment, channel = np.divmod(np.concatenate(unique), 2 * height * width)
     trial, at = np.divmod(moment, steps)
-    rng = stream(seed, "input", 3)
-    weights = weight_sd * rng.standard_normal((n_origin, 2 * height * width)).T
-    # The middle of the step, so that rounding cannot move a spike to the next.
-    spikes = SpikeInput((at + 0.5) * step, channel, weights, trial)
-    return Stimulus(np.zeros((len(chosen), 1, n_origin)), f"{steps * step!r} s", spikes)
+    return trial, at, channel

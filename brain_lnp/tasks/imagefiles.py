@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from brain_lnp.tasks.task import data_file
+from brain_lnp.tasks.datafile import data_file
 from models_eq.errors import FormatError, MissingFileError
 
 # 4 GiB: several times the largest of these data sets, and still no danger to a workstation.

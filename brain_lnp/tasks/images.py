@@ -29,10 +29,10 @@ from models_eq.units import positive_seconds
 _SPLIT = 1
 
 
-def _stratified(
+def stratified(
     labels: np.ndarray, sizes: Sequence[int], rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Disjoint random parts in which every class has its share, up to about one image."""
+    """Disjoint random parts in which every class has its share, up to about one sample."""
     shuffled = rng.permutation(len(labels))
     place = np.empty(len(labels))
     for label in np.unique(labels):
@@ -59,7 +59,9 @@ def _pair(images: Any, labels: Any, field: str) -> tuple[np.ndarray, np.ndarray]
     return images, labels
 
 
-def _sizes(n: int, wanted: Sequence[int | None], shares: Sequence[float], what: str) -> list[int]:
+def part_sizes(
+    n: int, wanted: Sequence[int | None], shares: Sequence[float], what: str
+) -> list[int]:
     """Sizes of the parts; what is not given takes its share, rounded down but for the last."""
     names = ("n_train", "n_validation", "n_test")
     cuts = np.round(np.cumsum([0.0, *shares]) * n).astype(int)
@@ -129,17 +131,17 @@ def image_task(
     images, labels = _pair(images, labels, "images")
     rng = stream(seed, "input", _SPLIT)
     if test is None:
-        sizes = _sizes(len(images), (n_train, n_validation, n_test), (0.6, 0.2, 0.2), "images")
-        order = np.concatenate(_stratified(labels, sizes, rng))
+        sizes = part_sizes(len(images), (n_train, n_validation, n_test), (0.6, 0.2, 0.2), "images")
+        order = np.concatenate(stratified(labels, sizes, rng))
         images, labels = images[order], labels[order]
     else:
         held_images, held_labels = _pair(*test, "test")
         if held_images.shape[1:] != images.shape[1:]:
             raise ParameterError("test", f"images of shape {images.shape[1:]}", held_images.shape)
-        sizes = _sizes(len(images), (n_train, n_validation), (0.8, 0.2), "training images")
-        order = np.concatenate(_stratified(labels, sizes, rng))
-        sizes += _sizes(len(held_images), (n_test,), (1.0,), "test images")
-        kept = _stratified(held_labels, sizes[2:], rng)[0]
+        sizes = part_sizes(len(images), (n_train, n_validation), (0.8, 0.2), "training images")
+        order = np.concatenate(stratified(labels, sizes, rng))
+        sizes += part_sizes(len(held_images), (n_test,), (1.0,), "test images")
+        kept = stratified(held_labels, sizes[2:], rng)[0]
         images = np.concatenate([images[order], held_images[kept]])
         labels = np.concatenate([labels[order], held_labels[kept]])
     pixels = images.astype(float)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from brain_lnp.tasks.task import Task, data_file, forecast_task, whole
+from brain_lnp.tasks.datafile import data_file
+from brain_lnp.tasks.task import Task, forecast_task, whole
 from models_eq.errors import FormatError, ParameterError
 from models_eq.units import positive_seconds
 

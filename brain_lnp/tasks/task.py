@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from brian2.units.fundamentalunits import Quantity
 
-from models_eq.errors import MissingFileError, ParameterError
+from models_eq.errors import ParameterError
 from models_eq.rng import stream
+from models_eq.stimulus import Stimulus
 from models_eq.units import positive_seconds
 
 KINDS = ("series", "images")
 METRICS = ("nrmse", "accuracy")
-DATA_VARIABLE = "BRAIN_LNP_DATA"
 
 
 class Split(NamedTuple):
@@ -33,7 +31,8 @@ class Split(NamedTuple):
     test: slice
 
 
-def _frozen(array: np.ndarray) -> np.ndarray:
+def frozen_array(array: np.ndarray) -> np.ndarray:
+    """The array where nobody else can write to it, else a copy."""
     array = np.ascontiguousarray(array)
     if array.flags.writeable or array.base is not None:
         array = array.copy()
@@ -135,8 +134,8 @@ class Task:
         series = self.kind == "series"
         shape = "(rows, c)" if series else "(trials, rows, c)"
         inputs = _array(self.inputs, "inputs", (2,) if series else (3,), shape)
-        put("inputs", _frozen(inputs))
-        put("targets", _frozen(self._checked_targets(len(inputs))))
+        put("inputs", frozen_array(inputs))
+        put("targets", frozen_array(self._checked_targets(len(inputs))))
         for name, least in (("washout", 0), ("n_train", 1), ("n_validation", 1), ("n_test", 1)):
             put(name, whole(getattr(self, name), name, least))
         if not series and self.washout:
@@ -236,6 +235,24 @@ class Task:
         rng = stream(self.input_seed, "input")
         return self.input_sd * rng.standard_normal((n_origin, self.channels)).T
 
+    def stimulus(self, n_origin: int, chosen: slice = slice(None)) -> Stimulus:
+        """The input as it reaches a network.
+
+        Parameters
+        ----------
+        n_origin : int
+            Size of the network that a (pruned) network descends from.
+        chosen : slice
+            Which rows of a series, or which trials.
+
+        Returns
+        -------
+        Stimulus
+            Currents: :meth:`stimulus_weights` times the channels, each row held for ``hold``.
+        """
+        weights = self.stimulus_weights(n_origin)
+        return Stimulus.from_signal(self.inputs[chosen], weights, f"{self.hold!r} s")
+
     def _hash(self, names: Sequence[str]) -> str:
         sha = hashlib.sha256()
         for name in names:
@@ -322,28 +339,4 @@ def forecast_task(
         n_train=n_train,
         horizon=horizon,
         **settings,
-    )
-
-
-def data_file(path: str | os.PathLike[str], directory: str | os.PathLike[str] | None) -> Path:
-    """Where a data file is: as given, in ``directory``, or under ``$BRAIN_LNP_DATA``.
-
-    Raises
-    ------
-    MissingFileError
-        Naming what was tried and what to do.
-    """
-    tried = [Path(path).expanduser()]
-    if directory is not None:
-        tried = [Path(directory).expanduser() / path]
-    elif os.environ.get(DATA_VARIABLE):
-        tried.append(Path(os.environ[DATA_VARIABLE]).expanduser() / path)
-    for candidate in tried:
-        if candidate.is_file():
-            return candidate
-    raise MissingFileError(
-        str(path),
-        "a data file",
-        "nothing at " + " or ".join(str(p) for p in tried),
-        f"Pass directory=, or set {DATA_VARIABLE} to the folder that holds it",
     )

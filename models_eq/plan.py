@@ -20,7 +20,7 @@ from models_eq.units import positive_seconds
 
 # Trials side by side share the overhead of a step, but beyond some thousand neurons a step's own
 # work outweighs it and the state leaves the processor's cache (scripts/benchmark_batches.py).
-MAX_COPIES, NEURONS_SIDE_BY_SIDE = 64, 16_000
+MAX_COPIES, NEURONS_SIDE_BY_SIDE = 64, 8_000
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def simulate(
         Interval of the sampled states, a multiple of dt; by default dt.
     copies : int, optional
         Copies side by side that share one frozen input, or (with trials) how many trials run at
-        a time (by default at most 64, and at most 16,000 neurons of all networks together).
+        a time (by default at most 64, and at most 8,000 neurons of all networks together).
     seed : int
         Seed of the initial state.
 

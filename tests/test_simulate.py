@@ -15,6 +15,7 @@ from models_eq.errors import FormatError, ParameterError, UnitError
 from models_eq.hrsnn import HRSNN
 from models_eq.network import to_brian2
 from models_eq.neurons import MODELS
+from models_eq.plan import make_plan
 from models_eq.simulate import simulate, simulate_batch
 from models_eq.spec import HRSNNSpec, sample_hrsnn
 from models_eq.stimulus import SpikeInput, Stimulus
@@ -455,3 +456,22 @@ def test_inputs_do_not_stay_in_memory_after_a_run():
     gc.collect()
     # Whatever a cache keeps of the first run it may keep; not one array a run.
     assert sum(ref() is not None for ref in held) <= 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "trials", "copies", "rounds"),
+    [((100,), 200, 64, 4), ((1000,), 100, 8, 13), ((400, 600), 100, 8, 13), ((9000,), 3, 1, 3),
+     ((100,), 5, 5, 1)],
+)  # fmt: skip
+def test_trials_side_by_side_are_as_many_as_suit_the_size(
+    sizes: tuple[int, ...], trials: int, copies: int, rounds: int
+) -> None:
+    nets = [HRSNN("lif_exp", n, i=[], j=[], w=[], tau_m=0.02) for n in sizes]
+    stimuli = [Stimulus(np.zeros((trials, 1, n)), "10 ms") for n in sizes]
+    given: dict[str, Any] = {
+        "duration": None, "dt": "1 ms", "initial_state": None, "record": (), "sample_dt": None,
+        "seed": 0,
+    }  # fmt: skip
+    plan = make_plan(nets, stimuli, copies=None, **given)
+    assert (plan.copies, plan.rounds, plan.n_trials) == (copies, rounds, trials)
+    assert make_plan(nets, stimuli, copies=3, **given).copies == 3

@@ -299,6 +299,25 @@ def test_scaling_looks_at_the_training_part_only():
 # ---------------------------------------------------------------- trivial predictors
 
 
+def test_the_encoder_alone_sees_the_filtered_past():
+    # The target is what the filter gives, which no single row tells.
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=(400, 1))
+    kept, filtered = np.exp(-10 / 50), np.zeros(400)
+    for k in range(400):
+        filtered[k] = u[k, 0] + (kept * filtered[k - 1] if k else 0.0)
+    given = {
+        "name": "x", "inputs": u, "targets": filtered, "kind": "series", "hold": "10 ms",
+        "washout": 20, "n_train": 200, "n_validation": 80, "n_test": 100,
+    }  # fmt: skip
+    task = tasks.Task(**given)
+    assert trivial.encoder_alone(task) < 1e-5
+    # The negative control: with a filter of another length some is left.
+    assert trivial.encoder_alone(task, "5 ms") > 0.1
+    with pytest.raises(ParameterError, match="tau"):
+        trivial.encoder_alone(task, "0 ms")
+
+
 def test_persistence_by_hand():
     # A ramp standardised with sd s moves by 2 / s in two rows: NRMSE 2 / sd of the test part.
     task = forecast(np.arange(100.0)[:, None])

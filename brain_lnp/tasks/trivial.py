@@ -6,12 +6,16 @@ task's metric on the test part.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from scipy.signal import lfilter
 
 from analysis.metrics import accuracy, nrmse
 from analysis.readout.linear import LinearClassifier, LinearReadout
 from brain_lnp.tasks.task import Task, whole
 from models_eq.errors import ParameterError
+from models_eq.units import positive_seconds
 
 # Neighbouring samples of a smooth series are nearly collinear, and a forecast from them is a high
 # derivative: the best penalty is far below those that suit spikes.
@@ -102,6 +106,37 @@ def raw_pixels(task: Task, kind: str = "ridge") -> float:
     X, y = task.inputs.reshape(len(task.inputs), -1), task.targets
     readout = LinearClassifier(kind=kind).fit(X[train], y[train], X[validation], y[validation])
     return accuracy(y[test], readout.predict(X[test]))
+
+
+def encoder_alone(task: Task, tau: Any = "50 ms") -> float:
+    """The metric of the same linear readout on the encoded input, without a network.
+
+    Parameters
+    ----------
+    task : Task
+        A series, or images.
+    tau : Quantity or str
+        Time constant of the filter that the readout of a network has.
+
+    Returns
+    -------
+    float
+        Of a series: each row and the past rows, filtered as spikes would be. Of images: all rows.
+
+    Raises
+    ------
+    ParameterError
+        For a time constant that is no time above 0.
+    """
+    decay = positive_seconds(tau, "tau")
+    if task.kind == "images":
+        return raw_pixels(task)
+    train, validation, test = task.split
+    past = lfilter([1.0], [1.0, -np.exp(-task.hold / decay)], task.inputs, axis=0)
+    X, y = np.hstack([task.inputs, past]), task.targets
+    readout = LinearReadout(alphas=_AR_ALPHAS)
+    readout.fit(X[train], y[train], X[validation], y[validation])
+    return nrmse(y[test], readout.predict(X[test]))
 
 
 def baselines(task: Task) -> dict[str, float]:

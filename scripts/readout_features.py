@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.spikes import filtered_traces, rates
-from brain_lnp import HRSNN, HRSNNSpec, Stimulus, load, prune, sample_hrsnn, save, simulate, tasks
+from analysis.streamed import streamed_traces
+from brain_lnp import HRSNN, HRSNNSpec, load, prune, sample_hrsnn, save, tasks
 
 N, SYNAPSES = 1000, 0.05
 WINDOWS = 5  # an MNIST image is read at five times of its presentation
@@ -44,17 +44,11 @@ def mnist(data: Path, seed: int, *, with_test: bool) -> Any:
     )  # fmt: skip
 
 
-def recorded(net: HRSNN, task: Any, windows: int, chunk: int = 1000) -> tuple[np.ndarray, float]:
-    """Filtered spikes at the ends of equal stretches of each trial, side by side; mean rate."""
+def recorded(net: HRSNN, task: Any, windows: int) -> np.ndarray:
+    """Filtered spikes at the ends of equal stretches of each trial (whole rows), side by side."""
     weights = task.stimulus_weights(net.n_origin)
-    parts, rate = [], []
-    for start in range(0, len(task.inputs), chunk):
-        signal = task.inputs[start : start + chunk]
-        run = simulate(net, Stimulus.from_signal(signal, weights, f"{task.hold!r} s"), seed=0)
-        traces = filtered_traces(run, f"{task.duration / windows!r} s", "50 ms")
-        parts.append(traces.reshape(len(signal), -1))
-        rate.append(float(rates(run).mean()))
-    return np.concatenate(parts), float(np.mean(rate))
+    run = streamed_traces(net, task.inputs, weights, f"{task.hold!r} s", windows=windows, seed=0)
+    return run.traces.reshape(len(task.inputs), -1)
 
 
 def features(work: Path, data: Path, name: str, seed: int) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -64,7 +58,7 @@ def features(work: Path, data: Path, name: str, seed: int) -> tuple[np.ndarray, 
     task = tasks.digits(seed=seed) if digits else mnist(data, seed, with_test=with_test)
     path = work / f"{name}_{seed}.npy"
     if not path.exists():
-        X, _ = recorded(network(work, seed), task, 1 if digits else WINDOWS)
+        X = recorded(network(work, seed), task, 1 if digits else WINDOWS)
         partial = path.with_suffix(".part.npy")
         np.save(partial, X)
         os.replace(partial, path)

@@ -77,7 +77,7 @@ def named_tasks(seed: int, data: Path | None) -> dict[str, Task]:
         )
         series["MNIST"] = lambda: tasks.load_npz_images(
             "mnist_10k_10k.npz", directory=data, seed=seed, n_train=8000, n_validation=2000,
-            n_test=10000, licence="CC BY-SA 3.0 (LeCun, Cortes & Burges)",
+            n_test=10000, licence="none stated (LeCun, Cortes & Burges)",
         )  # fmt: skip
     for name, made in series.items():
         try:

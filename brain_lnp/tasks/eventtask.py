@@ -18,10 +18,9 @@ from brain_lnp.tasks.events import (
     read_event_npz,
     read_event_zip,
 )
-from brain_lnp.tasks.images import part_sizes, stratified
+from brain_lnp.tasks.split import split_parts
 from brain_lnp.tasks.task import Task, frozen_array, whole
 from models_eq.errors import ParameterError
-from models_eq.rng import stream
 from models_eq.stimulus import SpikeInput, Stimulus
 from models_eq.units import positive_seconds
 
@@ -180,17 +179,11 @@ def event_task(
     steps = round(length / step)
     if steps < 1 or abs(steps * step - length) > 1e-9 * length:
         raise ParameterError("duration", f"a whole number of {step!r} s (dt)", length)
-    rng = stream(seed, "input", 1)
-    if test is None:
-        sizes = part_sizes(
-            len(events), (n_train, n_validation, n_test), (0.6, 0.2, 0.2), "recordings"
-        )
-        parts = [(events, np.concatenate(stratified(events.labels, sizes, rng)))]
-    else:
-        sizes = part_sizes(len(events), (n_train, n_validation), (0.8, 0.2), "training recordings")
-        parts = [(events, np.concatenate(stratified(events.labels, sizes, rng)))]
-        sizes += part_sizes(len(test), (n_test,), (1.0,), "test recordings")
-        parts.append((test, stratified(test.labels, sizes[2:], rng)[0]))
+    sources = [events] if test is None else [events, test]
+    sizes, orders = split_parts(
+        [source.labels for source in sources], (n_train, n_validation, n_test), seed, "recordings"
+    )
+    parts = list(zip(sources, orders, strict=True))
     found, before = [], 0
     for source, order in parts:
         trial, at, channel = pooled_spikes(source, order, pool, steps, step)

@@ -11,8 +11,6 @@ are shown, and none in the blank rows after them.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +18,10 @@ import numpy as np
 
 from brain_lnp.tasks.encoders import row_by_row
 from brain_lnp.tasks.imagefiles import read_image_npz
-from brain_lnp.tasks.task import Task, whole
+from brain_lnp.tasks.split import split_parts
+from brain_lnp.tasks.task import Task
 from models_eq.errors import ParameterError
-from models_eq.rng import stream
 from models_eq.units import positive_seconds
-
-# Child of the input stream that draws the split; child () draws the input weights.
-_SPLIT = 1
-
-
-def stratified(
-    labels: np.ndarray, sizes: Sequence[int], rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Disjoint random parts in which every class has its share, up to about one sample."""
-    shuffled = rng.permutation(len(labels))
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels[shuffled] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    # Sorted by their place within their own class, any stretch of images is stratified.
-    order = shuffled[np.argsort(place, kind="stable")]
-    edges = np.cumsum([0, *sizes])
-    return [rng.permutation(order[a:b]) for a, b in pairwise(edges)]
 
 
 def _pair(images: Any, labels: Any, field: str) -> tuple[np.ndarray, np.ndarray]:
@@ -57,21 +37,6 @@ def _pair(images: Any, labels: Any, field: str) -> tuple[np.ndarray, np.ndarray]
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise ParameterError(field, "finite pixels", "NaN or infinite ones")
     return images, labels
-
-
-def part_sizes(
-    n: int, wanted: Sequence[int | None], shares: Sequence[float], what: str
-) -> list[int]:
-    """Sizes of the parts; what is not given takes its share, rounded down but for the last."""
-    names = ("n_train", "n_validation", "n_test")
-    cuts = np.round(np.cumsum([0.0, *shares]) * n).astype(int)
-    sizes = [
-        int(cuts[k + 1] - cuts[k]) if value is None else whole(value, names[k], 1)
-        for k, value in enumerate(wanted)
-    ]
-    if sum(sizes) > n or min(sizes) < 1:
-        raise ParameterError(", ".join(names[: len(sizes)]), f"parts of the {n} {what}", sizes)
-    return sizes
 
 
 def image_task(
@@ -129,26 +94,22 @@ def image_task(
         Naming the argument that is wrong.
     """
     images, labels = _pair(images, labels, "images")
-    rng = stream(seed, "input", _SPLIT)
+    sizes: tuple[int | None, ...] = n_train, n_validation, n_test
     if test is None:
-        sizes = part_sizes(len(images), (n_train, n_validation, n_test), (0.6, 0.2, 0.2), "images")
-        order = np.concatenate(stratified(labels, sizes, rng))
+        parts, (order,) = split_parts([labels], sizes, seed, "images")
         images, labels = images[order], labels[order]
     else:
         held_images, held_labels = _pair(*test, "test")
         if held_images.shape[1:] != images.shape[1:]:
             raise ParameterError("test", f"images of shape {images.shape[1:]}", held_images.shape)
-        sizes = part_sizes(len(images), (n_train, n_validation), (0.8, 0.2), "training images")
-        order = np.concatenate(stratified(labels, sizes, rng))
-        sizes += part_sizes(len(held_images), (n_test,), (1.0,), "test images")
-        kept = stratified(held_labels, sizes[2:], rng)[0]
+        parts, (order, kept) = split_parts([labels, held_labels], sizes, seed, "images")
         images = np.concatenate([images[order], held_images[kept]])
         labels = np.concatenate([labels[order], held_labels[kept]])
     pixels = images.astype(float)
-    training = pixels[: sizes[0]]
+    training = pixels[: parts[0]]
     if centre:
         pixels = pixels - training.mean(axis=0)
-    power = np.mean(pixels[: sizes[0]] ** 2) * np.prod(images.shape[2:])
+    power = np.mean(pixels[: parts[0]] ** 2) * np.prod(images.shape[2:])
     if np.ptp(training) == 0 or power == 0:
         raise ParameterError("images", "pixels that vary in the training part", "constant ones")
     return Task(
@@ -158,9 +119,9 @@ def image_task(
         "images",
         hold=positive_seconds(hold, "hold"),
         washout=0,
-        n_train=sizes[0],
-        n_validation=sizes[1],
-        n_test=sizes[2],
+        n_train=parts[0],
+        n_validation=parts[1],
+        n_test=parts[2],
         input_sd=input_sd,
         metric="accuracy",
         licence=licence,

@@ -216,6 +216,8 @@ def table(rows: list[Row], docs: Path = DOCS) -> None:
         bounded += high < 1.05
         cells.append(f"{ratio:.2f} ({low:.2f}, {high:.2f})")
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    few = {name: len({r["seed"] for r in rows if r["task"] == name}) for name in names}
+    fewer = "".join(f", {n} for {name}" for name, n in few.items() if n < len(seeds))
     kept = {who: [r for r in rows if r["who"] == who and "sops" in r] for who in NETWORKS}
     costs = ["| | neurons | synapses | kSOP/s |", "|---|---:|---:|---:|"]
     for who, members in kept.items():
@@ -227,8 +229,11 @@ def table(rows: list[Row], docs: Path = DOCS) -> None:
     page = [
         "# One sparse network, many tasks",
         "Made by `python scripts/tasks_study.py table`. NRMSE of forecasts, share of wrong labels "
-        f"for images; mean ± standard error over {len(seeds)} seeds. One network file a seed "
-        "serves all tasks: 1000 neurons, 2 % of the synapses, pruned without a task.",
+        f"for images; mean ± standard error over {len(seeds)} seeds{fewer}. One network file a "
+        "seed serves all tasks: 1000 neurons, 2 % of the synapses, pruned without a task. A "
+        "network's readout sees it at the end of each row of a series, and once, at the end, of an "
+        "image. The encoder alone is the same readout on the filtered inputs; of images it is the "
+        "ridge on all raw pixels.",
         "\n".join(lines),
         f"On {bounded} of {len(names)} tasks the upper 95 % bound of LNP's error over that of the "
         "dense network, paired by seed, is below 1.05.",

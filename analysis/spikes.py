@@ -71,8 +71,9 @@ def gamma_kernel(age: np.ndarray, order: int) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (order, *age.shape)
-        ``age^k exp(-age) / k!`` for k = 0 .. order - 1: all have the area of one time constant.
+    ndarray, shape (order, ...)
+        ``age^k exp(-age) / k!`` for k = 0 .. order - 1, each of the shape of ``age``: all have the
+        area of one time constant.
 
     References
     ----------

@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
+
+from models_eq.hrsnn import HRSNN
+from models_eq.neurons import neuron_model
+
+
+def clocked(net: HRSNN, dt: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """What the loops need of a ``lif_exp`` network: its neurons, and its synapses by source.
+
+    Neurons: resting drive, decays of v and s, coupling, threshold, reset, steps of refractoriness,
+    each (n,). Synapses: pointers (n + 1,), targets and weights.
+    """
+    arrays = net.arrays()
+    maps = neuron_model(net.model).propagators(arrays, dt)
+    # The release is the first step that is integrated again, hence at least one step later.
+    off = np.maximum(np.floor(arrays["t_ref"] / dt + 1e-3), 1).astype(np.int64)
+    neurons = (
+        arrays["v_rest"] + arrays["i_ext"], maps["decay_m"], maps["decay_s"], maps["couple"],
+        arrays["v_th"].copy(), arrays["v_reset"].copy(), off,
+    )  # fmt: skip
+    by_source = np.argsort(net.i, kind="stable")
+    pointer = np.concatenate([[0], np.cumsum(np.bincount(net.i, minlength=net.n))])
+    synapses = (
+        pointer.astype(np.int64), net.j[by_source].astype(np.int64), net.w[by_source].copy()
+    )  # fmt: skip
+    return neurons, synapses
 
 
 @numba.njit(cache=True, nogil=True)
 def advance(
     first: int,
     steps: int,
-    force: np.ndarray,
-    v: np.ndarray,
-    s: np.ndarray,
-    blocked: np.ndarray,
-    fired: np.ndarray,
-    decay_m: np.ndarray,
-    decay_s: np.ndarray,
-    couple: np.ndarray,
-    v_th: np.ndarray,
-    v_reset: np.ndarray,
-    hold_off: np.ndarray,
-    indptr: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
+    current: np.ndarray,
+    state: tuple[np.ndarray, ...],
+    neurons: tuple[np.ndarray, ...],
+    synapses: tuple[np.ndarray, ...],
     fade: np.ndarray,
     traces: np.ndarray,
     counts: np.ndarray,
 ) -> None:
     """Advance one network by ``steps`` steps of held input, in place.
 
-    ``v``, ``s``, ``blocked``, ``traces`` and ``counts`` change, ``fired`` is scratch; all are (n,)
-    but ``fade`` (filters, order, steps + 1), what a spike k steps before the end leaves in each
-    integrator of a chain, and ``traces`` (filters, order, n). The order of a step is Brian2's:
-    state, threshold, synapses, reset.
+    ``state`` (v, s, first step that is integrated again), ``traces`` and ``counts`` change.
+    ``fade`` (filters, order, steps + 1) is what a spike k steps before the end leaves in each
+    integrator of a chain, ``traces`` (filters, order, n). The order of a step is Brian2's: state,
+    threshold, synapses, reset.
     """
+    v, s, blocked = state
+    drive, decay_m, decay_s, couple, v_th, v_reset, hold_off = neurons
+    indptr, targets, weights = synapses
     n, (filters, order) = v.size, fade.shape[:2]
+    force, fired = drive + current, np.empty(n, dtype=np.int64)
     for f in range(filters):
         # From the last integrator on, so that each still finds what those before it held.
         for k in range(order - 1, -1, -1):
@@ -73,33 +94,22 @@ def run_row(
     first: int,
     steps: int,
     current: np.ndarray,
-    v: np.ndarray,
-    s: np.ndarray,
-    blocked: np.ndarray,
-    drive: np.ndarray,
-    decay_m: np.ndarray,
-    decay_s: np.ndarray,
-    couple: np.ndarray,
-    v_th: np.ndarray,
-    v_reset: np.ndarray,
-    hold_off: np.ndarray,
-    indptr: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
+    state: tuple[np.ndarray, ...],
+    neurons: tuple[np.ndarray, ...],
+    synapses: tuple[np.ndarray, ...],
     fade: np.ndarray,
     traces: np.ndarray,
     counts: np.ndarray,
 ) -> None:
-    """Advance all copies by one row: ``current``, ``v``, ``s``, ``blocked`` (copies, n).
+    """Advance all copies by one row: ``current`` and each of ``state`` are (copies, n).
 
     ``traces`` (copies, filters, order, n), ``counts`` (n,) over all copies.
     """
-    fired = np.empty(v.shape[1], dtype=np.int64)
+    v, s, blocked = state
     for copy in range(len(v)):
+        own = (v[copy], s[copy], blocked[copy])
         advance(
-            first, steps, drive + current[copy], v[copy], s[copy], blocked[copy], fired,
-            decay_m, decay_s, couple, v_th, v_reset, hold_off, indptr, targets, weights,
-            fade, traces[copy], counts,
+            first, steps, current[copy], own, neurons, synapses, fade, traces[copy], counts
         )  # fmt: skip
 
 
@@ -108,16 +118,8 @@ def run_trials(
     current: np.ndarray,
     steps: int,
     start: np.ndarray,
-    drive: np.ndarray,
-    decay_m: np.ndarray,
-    decay_s: np.ndarray,
-    couple: np.ndarray,
-    v_th: np.ndarray,
-    v_reset: np.ndarray,
-    hold_off: np.ndarray,
-    indptr: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
+    neurons: tuple[np.ndarray, ...],
+    synapses: tuple[np.ndarray, ...],
     fade: np.ndarray,
     ends: np.ndarray,
     features: np.ndarray,
@@ -131,23 +133,15 @@ def run_trials(
     """
     trials, rows, n = current.shape
     v, s, traces = np.empty(n), np.empty(n), np.empty((*fade.shape[:2], n))
-    blocked, fired = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    blocked = np.empty(n, dtype=np.int64)
     for trial in range(trials):
         v[:], s[:], traces[:], blocked[:] = start, 0.0, 0.0, 0
         window = 0
         for row in range(rows):
             advance(
-                row * steps, steps, drive + current[trial, row], v, s, blocked, fired,
-                decay_m, decay_s, couple, v_th, v_reset, hold_off, indptr, targets, weights,
+                row * steps, steps, current[trial, row], (v, s, blocked), neurons, synapses,
                 fade, traces, counts,
             )  # fmt: skip
             if window < ends.size and ends[window] == row + 1:
                 features[trial, window] = traces[0, -1]
                 window += 1
-
-
-def gathered(i: np.ndarray, j: np.ndarray, w: np.ndarray, n: int) -> tuple[np.ndarray, ...]:
-    """Synapses by their source: pointers (n + 1,), targets and weights."""
-    by_source = np.argsort(i, kind="stable")
-    pointer = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=n))])
-    return pointer.astype(np.int64), j[by_source].astype(np.int64), w[by_source].copy()

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis._clocked import gathered, run_row
+from analysis._clocked import clocked, run_row
 from analysis.spikes import gamma_kernel
 from models_eq.checks import whole
 from models_eq.errors import CapabilityError, ParameterError
 from models_eq.hrsnn import HRSNN
-from models_eq.neurons import neuron_model
 from models_eq.plan import initial_states
 from models_eq.rng import check_seed
 from models_eq.units import positive_seconds
@@ -80,24 +79,18 @@ class RowwiseRun:
             raise ParameterError("hold", f"a whole number of steps of {step!r} s", length)
         filters = tau if isinstance(tau, Sequence) and not isinstance(tau, str) and tau else [tau]
         taus = np.array([positive_seconds(value, "tau") for value in filters])
-        arrays = net.arrays()
-        maps = neuron_model(net.model).propagators(arrays, step)
         state = initial_states((net,), None, self.copies, check_seed(seed))
         shape = (self.copies, net.n)
-        self._v = np.array(state["v"], dtype=float).reshape(shape)
-        self._s = np.array(state["s"], dtype=float).reshape(shape)
-        self._blocked = np.zeros(shape, dtype=np.int64)
+        self._state = (
+            np.array(state["v"], dtype=float).reshape(shape),
+            np.array(state["s"], dtype=float).reshape(shape),
+            np.zeros(shape, dtype=np.int64),
+        )
         self._traces = np.zeros((self.copies, len(taus), whole(order, "order"), net.n))
         self.counts, self.rows = np.zeros(net.n, dtype=np.int64), 0
-        # The release is the first step that is integrated again, hence at least one step later.
-        off = np.maximum(np.floor(arrays["t_ref"] / step + 1e-3), 1).astype(np.int64)
         ages = step * np.arange(self._steps + 1) / taus[:, None]
-        self._fixed = (
-            arrays["v_rest"] + arrays["i_ext"], maps["decay_m"], maps["decay_s"],
-            maps["couple"], arrays["v_th"].copy(), arrays["v_reset"].copy(), off,
-            *gathered(net.i, net.j, net.w, net.n),
-            np.ascontiguousarray(gamma_kernel(ages, order).swapaxes(0, 1)),
-        )  # fmt: skip
+        fade = np.ascontiguousarray(gamma_kernel(ages, order).swapaxes(0, 1))
+        self._fixed = (*clocked(net, step), fade)
 
     def __call__(self, current: np.ndarray) -> np.ndarray:
         """Hold an input for one row.
@@ -119,11 +112,11 @@ class RowwiseRun:
             For another shape.
         """
         given = np.ascontiguousarray(current, dtype=float)
-        if given.shape != self._v.shape:
-            raise ParameterError("current", f"shape {self._v.shape}", given.shape)
+        if given.shape != self._state[0].shape:
+            raise ParameterError("current", f"shape {self._state[0].shape}", given.shape)
         run_row(
-            self.rows * self._steps, self._steps, given, self._v, self._s, self._blocked,
-            *self._fixed, self._traces, self.counts,
+            self.rows * self._steps, self._steps, given, self._state, *self._fixed, self._traces,
+            self.counts,
         )  # fmt: skip
         self.rows += 1
         return self._traces[:, :, -1].reshape(self.copies, -1).copy()

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis._clocked import gathered, run_trials
+from analysis._clocked import clocked, run_trials
 from analysis.spikes import filtered_traces, gamma_kernel
 from models_eq.checks import whole
 from models_eq.errors import CapabilityError, ParameterError
 from models_eq.hrsnn import HRSNN
 from models_eq.inputs import check_hold
-from models_eq.neurons import neuron_model
 from models_eq.plan import initial_states
 from models_eq.simulate import simulate
 from models_eq.stimulus import Stimulus
@@ -181,17 +180,10 @@ class _Loop:
         self.weights = weights.astype(np.float32)
         self.rows, self.n = rows, net.n
         per_row = round(hold / dt)
-        arrays = net.arrays()
-        maps = neuron_model(net.model).propagators(arrays, dt)
         state = initial_states([net], None, 1, seed)
-        # The release is the first step that is integrated again, hence at least one step later.
-        off = np.maximum(np.floor(arrays["t_ref"] / dt + 1e-3), 1).astype(np.int64)
         ages = dt * np.arange(per_row + 1) / kernel[0]
-        self.fixed = (
-            per_row, state["v"], arrays["v_rest"] + arrays["i_ext"], maps["decay_m"],
-            maps["decay_s"], maps["couple"], arrays["v_th"].copy(), arrays["v_reset"].copy(), off,
-            *gathered(net.i, net.j, net.w, net.n), gamma_kernel(ages, kernel[1])[None], rows,
-        )  # fmt: skip
+        fade = gamma_kernel(ages, kernel[1])[None]
+        self.fixed = (per_row, state["v"], *clocked(net, dt), fade, rows)
 
     def __call__(self, signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         current = signal.astype(np.float32) @ self.weights

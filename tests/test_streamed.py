@@ -75,7 +75,8 @@ def test_the_check_bites(material):
     loop = _Loop(net, weights, 0.01, np.array([5]), (0.05, 1), 1e-3, 0)
     assert (loop(signal)[1] == good).all()
     broken = list(loop.fixed)
-    broken[8] = broken[8] * 0 + 1  # no refractoriness
+    *rest, refractory = broken[2]
+    broken[2] = (*rest, refractory * 0 + 1)  # no refractoriness
     loop.fixed = tuple(broken)
     assert (loop(signal)[1] != good).any()
 

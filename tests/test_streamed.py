@@ -21,11 +21,13 @@ def material():
     return net, RNG.normal(size=(7, 5, 3)), 2.0 * RNG.normal(size=(3, 60))
 
 
-def test_spikes_are_those_of_brian2(material):
+@pytest.mark.parametrize("order", [1, 3])
+def test_spikes_are_those_of_brian2(material, order):
     net, signal, weights = material
     given = (net, signal, weights, "10 ms")
-    ours = streamed_traces(*given, windows=5, tau="30 ms", block=3)
-    theirs = streamed_traces(*given, windows=5, tau="30 ms", engine="brian2", block=4)
+    kind = {"windows": 5, "tau": "30 ms", "order": order}
+    ours = streamed_traces(*given, **kind, block=3)
+    theirs = streamed_traces(*given, **kind, engine="brian2", block=4)
     assert ours.counts.sum() > 100
     np.testing.assert_array_equal(ours.counts, theirs.counts)
     np.testing.assert_allclose(ours.traces, theirs.traces, rtol=1e-4, atol=1e-5)
